@@ -1,0 +1,262 @@
+#include "cli/build.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <map>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cli/commands.hpp"
+#include "cli/dockerfile_frontend.hpp"
+#include "cli/exporting.hpp"
+#include "cli/internal_step.hpp"
+#include "cli/missing_source.hpp"
+#include "cli/progress_display.hpp"
+#include "cli/workspace.hpp"
+#include "core/async/concurrency.hpp"
+#include "core/async/context.hpp"
+#include "core/async/runtime.hpp"
+#include "core/base/error.hpp"
+#include "core/llb/definition.hpp"
+#include "core/llb/marshal.hpp"
+#include "core/solve/solver.hpp"
+#include "core/sys/file_io.hpp"
+#include "oci/export_image.hpp"
+#include "ops/exec/sandbox.hpp"
+#include "ops/local_source.hpp"
+#include "ops/resolver.hpp"
+
+namespace cobuild::cli {
+namespace {
+
+constexpr std::size_t kDefinitionBytesMax = std::size_t{256} << 20;
+constexpr std::string_view kDockerfileFrontend = "dockerfile.v0";
+
+/// One thing to build, and what is known of it before it is built.
+struct Target {
+  pb::Definition definition;
+  BuiltTarget built;
+};
+
+/// F7.1.8.
+std::vector<Target> read_llb_from_stdin(const BuildOptions& options) {
+  std::string const bytes = read_all(STDIN_FILENO, kDefinitionBytesMax, "the LLB on standard input");
+  if (bytes.empty()) {
+    throw Error(ErrorKind::kInvalidInput,
+                "empty definition sent to build. Specify --frontend instead?");
+  }
+  Target target;
+  target.definition = llb::parse_definition(bytes);
+  if (options.no_cache) {
+    for (const std::string& op : target.definition.def()) {
+      std::string const digest = Digest::of(std::string_view(op)).to_string();
+      (*target.definition.mutable_metadata())[digest].set_ignore_cache(true);
+    }
+  }
+  target.built.platform = llb::host_platform();
+  std::vector<Target> targets;
+  targets.push_back(std::move(target));
+  return targets;
+}
+
+std::vector<Target> take_targets(FrontendResult frontend) {
+  std::vector<Target> targets;
+  for (dockerfile::Lowered& lowered : frontend.targets) {
+    Target target;
+    target.definition = std::move(lowered.definition);
+    target.built.image_config = std::move(lowered.image_config);
+    target.built.base_image_config = std::move(lowered.base_image_config);
+    target.built.platform = lowered.platform;
+    target.built.epoch = lowered.epoch;
+    targets.push_back(std::move(target));
+  }
+  return targets;
+}
+
+/// What needs an --allow and has none is refused before anything runs (F7.5.3, F10.66).
+void check_entitlements(const llb::Graph& graph, const BuildOptions& options) {
+  auto const allowed = [&options](std::string_view name) {
+    return std::find(options.entitlements.begin(), options.entitlements.end(), name) !=
+           options.entitlements.end();
+  };
+  for (const auto& vertex : graph.vertices) {
+    if (!vertex->op.has_exec()) continue;
+    const char* missing = nullptr;
+    if (vertex->op.exec().network() == pb::HOST && !allowed("network.host")) {
+      missing = "network.host";
+    }
+    if (vertex->op.exec().security() == pb::INSECURE && !allowed("security.insecure")) {
+      missing = "security.insecure";
+    }
+    if (missing == nullptr) continue;
+    Error error(ErrorKind::kDenied, "failed to load LLB: " + std::string(missing) +
+                                        " is not allowed: --allow " + missing + " grants it");
+    for (const SourceSpan& span : vertex->spans) error = error.with_span(span);
+    throw error;
+  }
+}
+
+/// A graph is what the frontend or the user gave; an empty definition is scratch.
+llb::Graph load_graph(const pb::Definition& definition, const BuildOptions& options) {
+  if (definition.def().empty()) return {};
+  llb::LoadOptions load_options;
+  load_options.default_platform = llb::host_platform();
+  llb::Graph graph = llb::load(definition, load_options);
+  check_entitlements(graph, options);
+  return graph;
+}
+
+Task<void> solve_targets(std::vector<Target>& targets, const BuildOptions& options,
+                         Workspace& workspace, progress::Sink& progress) {
+  ops::LocalContexts contexts{options.locals};
+  ops::Resolver resolver(workspace.services, workspace.images, contexts);
+  std::vector<llb::Graph> graphs;
+  std::vector<llb::Edge> edges;
+  for (const Target& target : targets) {
+    graphs.push_back(load_graph(target.definition, options));
+    if (graphs.back().result.vertex) edges.push_back(graphs.back().result);
+  }
+  solve::Solver solver(workspace.runtime.loop().get_executor(), *workspace.store, resolver, progress,
+                       {});
+  std::vector<solve::Result> results = co_await solver.solve(edges);
+  for (std::size_t i = 0, next = 0; i < targets.size(); ++i) {
+    if (!graphs[i].result.vertex) continue;  // scratch
+    solve::Result result = std::move(results.at(next++));
+    targets[i].built.layers = result.layers;
+    if (!result.unstored) continue;
+    // Only hand-made LLB ends in a directory of the user's.
+    auto copy = [&](InternalStep& step) {
+      return ops::materialise(workspace.services, result, step);
+    };
+    targets[i].built.layers =
+        co_await in_step<store::LayerChain>(progress, "copying local directory", copy);
+  }
+}
+
+Task<std::vector<Target>> make_targets(const BuildOptions& options, Workspace& workspace,
+                                       progress::Sink& progress, dockerfile::IgnoreFile& ignore) {
+  if (options.frontend.empty()) co_return read_llb_from_stdin(options);
+  FrontendResult frontend = co_await run_dockerfile_frontend(options, llb::host_platform(),
+                                                             workspace.images, progress);
+  ignore = frontend.ignore;
+  co_return take_targets(std::move(frontend));
+}
+
+/// THE BUILD: what to build, build it, write it. Returns what the exporters answered.
+Task<std::map<std::string, std::string>> build(const BuildOptions& options, Workspace& workspace,
+                                               progress::Sink& progress) {
+  // FRONTEND. A Dockerfile, or LLB as it is; either ends as LLB.
+  dockerfile::IgnoreFile ignore;
+  std::vector<Target> targets = co_await make_targets(options, workspace, progress, ignore);
+  if (targets.size() > 1) {
+    throw Error(ErrorKind::kUnsupported,
+                "building for several platforms at once is not supported yet: give one --platform");
+  }
+
+  // SOLVE. Runs what the cache does not have.
+  std::exception_ptr failure;
+  try {
+    co_await solve_targets(targets, options, workspace, progress);
+  } catch (const Error& e) {
+    failure = std::make_exception_ptr(explain_missing_source(e, options, ignore));
+  }
+  if (failure) std::rethrow_exception(failure);
+
+  // EXPORT. All outputs at once.
+  BuiltTarget& target = targets.front().built;
+  auto write = [&](const OutputOptions& output) {
+    return export_target(output, target, workspace, progress);
+  };
+  std::vector<OutputOptions> outputs = options.outputs;
+  std::size_t const count = std::max<std::size_t>(1, outputs.size());
+  co_await for_each_bounded(std::move(outputs), count, write);
+  co_return std::move(target.response);
+}
+
+/// 25 characters of base 36, as BuildKit's references are.
+std::string make_build_id() {
+  std::random_device random;
+  std::string id;
+  for (int i = 0; i < 25; ++i) id += "0123456789abcdefghijklmnopqrstuvwxyz"[random() % 36];
+  return id;
+}
+
+void write_results(const BuildOptions& options, const std::map<std::string, std::string>& response) {
+  if (!options.metadata_file.empty()) oci::write_metadata_file(options.metadata_file, response);
+  auto const config = response.find("containerimage.config.digest");
+  if (config == response.end()) return;
+  if (!options.iid_file.empty()) replace_file(options.iid_file, config->second);
+  bool const stdout_taken = std::any_of(options.outputs.begin(), options.outputs.end(),
+                                        [](const OutputOptions& output) { return output.to_stdout(); });
+  if (options.progress == ProgressMode::kQuiet && !stdout_taken) write_stdout(config->second + "\n");
+}
+
+Task<int> build_and_report(Runtime& runtime, BuildOptions options, ops::Sandbox sandbox) {
+  Workspace workspace(runtime, options, sandbox);
+  std::string const id = make_build_id();
+  if (!options.ref_file.empty()) replace_file(options.ref_file, id);
+  ProgressDisplay display(runtime.loop(), {.mode = options.progress,
+                                           .environment = process_environment(),
+                                           .trace_file = options.trace_file,
+                                           .logs_directory = workspace.store->logs_path() / id});
+  std::exception_ptr failure;
+  try {
+    write_results(options, co_await build(options, workspace, display));
+  } catch (const Error& e) {
+    failure = std::make_exception_ptr(e.with_context("failed to solve"));
+  } catch (const boost::system::system_error& e) {
+    failure = is_cancelled(e) ? std::make_exception_ptr(Error(ErrorKind::kCancelled,
+                                                              "failed to solve: context canceled"))
+                              : std::current_exception();
+  }
+  co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+  // What was built before a failure is there for the next try; only a finished build waits for the disk.
+  if (failure) {
+    co_await workspace.store->publish();
+  } else {
+    co_await workspace.store->flush();
+  }
+  display.finish();
+  if (failure) std::rethrow_exception(failure);
+  co_return 0;
+}
+
+Task<int> lower_and_write(Runtime& runtime, BuildOptions options, ops::Sandbox sandbox) {
+  Workspace workspace(runtime, options, sandbox);
+  ProgressDisplay::Options display_options;
+  display_options.mode = options.progress;
+  display_options.environment = process_environment();
+  ProgressDisplay display(runtime.loop(), std::move(display_options));
+  FrontendResult result = co_await run_dockerfile_frontend(options, llb::host_platform(),
+                                                           workspace.images, display);
+  co_await workspace.store->flush();
+  display.finish();
+  write_stdout(llb::marshal(result.targets.front().definition));
+  co_return 0;
+}
+
+}  // namespace
+
+int run_build(BuildOptions options) {
+  if (!options.frontend.empty() && options.frontend != kDockerfileFrontend) {
+    throw Error(ErrorKind::kInvalidInput, "invalid frontend: " + options.frontend +
+                                              ": only dockerfile.v0 is built in");
+  }
+  check_outputs(options.outputs);
+  ops::SandboxOptions sandbox_options;
+  sandbox_options.oci_runtime = options.global.oci_runtime;
+  ops::Sandbox sandbox = ops::enter_sandbox(sandbox_options);
+  Runtime runtime;
+  return runtime.run(build_and_report(runtime, std::move(options), std::move(sandbox)));
+}
+
+int run_dockerfile_to_llb(DockerfileToLlbOptions options) {
+  ops::Sandbox sandbox = ops::enter_sandbox({});
+  Runtime runtime;
+  return runtime.run(lower_and_write(runtime, std::move(options.build), std::move(sandbox)));
+}
+
+}  // namespace cobuild::cli

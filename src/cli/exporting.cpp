@@ -1,0 +1,259 @@
+#include "cli/exporting.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <fcntl.h>
+#include <utility>
+
+#include "cli/internal_step.hpp"
+#include "core/async/concurrency.hpp"
+#include "core/base/error.hpp"
+#include "oci/export_image.hpp"
+#include "oci/export_tree.hpp"
+#include "oci/image_config_patch.hpp"
+#include "oci/spec/image_config.hpp"
+#include "oci/spec/reference.hpp"
+
+namespace cobuild::cli {
+namespace {
+
+/// An --output's attributes, read (F4.2, F4.3.1, F4.4.1).
+struct ExportOptions {
+  std::vector<std::string> names;
+  ops::SealRequest seal;
+  bool tar = true;
+  bool rewrite_timestamp = false;
+  std::optional<Timestamp> epoch;
+  bool delete_extra = false;  ///< local, mode=delete.
+  std::map<std::string, std::string> annotations;
+};
+
+[[noreturn]] void refuse(const std::string& what) { throw Error(ErrorKind::kInvalidInput, what); }
+
+/// Go's strconv.ParseBool; an empty value is true (F4.2.19).
+bool parse_bool(const std::string& key, const std::string& value) {
+  for (const char* yes : {"", "1", "t", "T", "true", "TRUE", "True"}) {
+    if (value == yes) return true;
+  }
+  for (const char* no : {"0", "f", "F", "false", "FALSE", "False"}) {
+    if (value == no) return false;
+  }
+  refuse("non-bool value specified for " + key);
+}
+
+int parse_int(const std::string& key, const std::string& value) {
+  int number = 0;
+  auto const [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+  if (error != std::errc() || end != value.data() + value.size()) {
+    refuse("non-integer value \"" + value + "\" specified for " + key);
+  }
+  return number;
+}
+
+std::optional<Timestamp> parse_epoch(const std::string& value) {
+  if (value.empty()) return std::nullopt;
+  std::int64_t seconds = 0;
+  auto const [end, error] = std::from_chars(value.data(), value.data() + value.size(), seconds);
+  if (error != std::errc() || end != value.data() + value.size()) {
+    refuse("invalid SOURCE_DATE_EPOCH: " + value);
+  }
+  return Timestamp(std::chrono::seconds(seconds));
+}
+
+oci::Compression parse_compression(const std::string& value) {
+  if (value == "estargz") {
+    throw Error(ErrorKind::kUnsupported, "compression=estargz is not supported yet");
+  }
+  if (value == "uncompressed") return oci::Compression::kNone;
+  if (value == "gzip") return oci::Compression::kGzip;
+  if (value == "zstd") return oci::Compression::kZstd;
+  refuse("unsupported compression type " + value + ": use gzip, zstd or uncompressed");
+}
+
+std::vector<std::string> parse_names(const std::string& value) {
+  std::vector<std::string> names;
+  for (std::size_t start = 0; start <= value.size() && !value.empty();) {
+    std::size_t const end = std::min(value.find(',', start), value.size());
+    std::string const name = value.substr(start, end - start);
+    try {
+      names.push_back(oci::Reference::parse(name).to_string());
+    } catch (const Error& e) {
+      throw e.with_context("failed to parse " + name);
+    }
+    start = end + 1;
+  }
+  return names;
+}
+
+ExportOptions parse_options(const OutputOptions& output) {
+  ExportOptions options;
+  for (const auto& [key, value] : output.attributes) {
+    if (key == "name") options.names = parse_names(value);
+    if (key == "compression") options.seal.compression = parse_compression(value);
+    if (key == "compression-level") options.seal.level = parse_int(key, value);
+    if (key == "force-compression") options.seal.force = parse_bool(key, value);
+    if (key == "oci-mediatypes") options.seal.oci_media_types = parse_bool(key, value);
+    if (key == "tar") options.tar = parse_bool(key, value);
+    if (key == "rewrite-timestamp") options.rewrite_timestamp = parse_bool(key, value);
+    if (key == "source-date-epoch") options.epoch = parse_epoch(value);
+    if (key == "mode" && value != "copy" && value != "delete") {
+      refuse("invalid mode " + value + " for the local exporter: use copy or delete");
+    }
+    if (key == "mode") options.delete_extra = value == "delete";
+    if (key == "push" && parse_bool(key, value)) {
+      throw Error(ErrorKind::kUnsupported, "pushing is not supported yet: export type=oci and push "
+                                           "it with another tool");
+    }
+    constexpr std::string_view kAnnotation = "annotation.";
+    if (key.starts_with(kAnnotation)) options.annotations[key.substr(kAnnotation.size())] = value;
+  }
+  return options;
+}
+
+/// How many of the lowest layers are the base image's: they are never rewritten (F10.95).
+std::size_t count_base_layers(const BuiltTarget& target) {
+  if (!target.base_image_config) return 0;
+  return oci::parse_image_config(*target.base_image_config).diff_ids.size();
+}
+
+/// Seals the layers and makes config and manifest.
+Task<oci::ExportImage> make_image(const ExportOptions& options, const BuiltTarget& target,
+                                  Workspace& workspace, solve::StepSink& step) {
+  std::optional<Timestamp> const epoch = options.epoch ? options.epoch : target.epoch;
+  ops::SealRequest request = options.seal;
+  if (options.rewrite_timestamp && epoch) {
+    request.mtime_max = epoch;
+    request.base_layers = count_base_layers(target);
+  } else if (options.rewrite_timestamp) {
+    step.warn("rewrite-timestamp is specified, but no source-date-epoch was found");
+  }
+  step.status("exporting layers", 0, 0, false);
+  auto layers = co_await workspace.sealer.seal(target.layers, std::move(request), step);
+  step.status("exporting layers", 0, 0, true);
+
+  oci::ImageOptions image_options;
+  image_options.oci_media_types = options.seal.oci_media_types;
+  image_options.epoch = epoch;
+  image_options.base_config = target.base_image_config.value_or("");
+  image_options.manifest_annotations = options.annotations;
+  std::string const config =
+      target.image_config.empty()
+          ? oci::default_image_config(target.platform.os(), target.platform.architecture(),
+                                      target.platform.variant())
+          : target.image_config;
+  oci::ExportImage image{.image = oci::build_image(config, layers, image_options), .layers = {},
+                         .created = epoch.value_or(now()), .names = options.names,
+                         .descriptor_annotations = {}};
+  for (const oci::ImageLayer& layer : layers) {
+    image.layers.push_back(oci::Descriptor{.media_type = layer.media_type,
+                                           .digest = layer.blob_digest,
+                                           .size = static_cast<std::uint64_t>(layer.blob_bytes),
+                                           .urls = {}, .annotations = {}, .platform = {},
+                                           .artifact_type = {}, .data = {}});
+  }
+  step.status("exporting manifest " + image.image.manifest_digest.to_string(), 0, 0, true);
+  step.status("exporting config " + image.image.config_digest.to_string(), 0, 0, true);
+  co_return image;
+}
+
+/// Runs a blocking writer on the pool, with its progress shown as `status`.
+template <class Write>
+Task<void> write_on_pool(Workspace& workspace, solve::StepSink& step, std::string status,
+                         Write write) {
+  step.status(status, 0, 0, false);
+  auto work = [&write] {
+    write();
+    return true;
+  };
+  co_await offload(workspace.runtime.pool(), work);
+  step.status(status, 0, 0, true);
+}
+
+Task<void> export_image(const OutputOptions& output, const ExportOptions& options,
+                        BuiltTarget& target, Workspace& workspace, solve::StepSink& step) {
+  oci::ExportImage const image = co_await make_image(options, target, workspace, step);
+  store::Store& store = *workspace.store;
+  auto open_blob = [&store](const BlobDigest& digest) {
+    return open_file(store.blob_path(digest), O_RDONLY);
+  };
+  auto const format =
+      output.type == "docker" ? oci::ArchiveFormat::kDocker : oci::ArchiveFormat::kOci;
+  if (output.directory) {
+    auto write = [&] { oci::write_image_layout(image, open_blob, output.destination); };
+    co_await write_on_pool(workspace, step, "writing layout", write);
+  } else if (output.to_stdout()) {
+    auto write = [&] { oci::write_image_archive(image, format, open_blob, STDOUT_FILENO); };
+    co_await write_on_pool(workspace, step, "sending tarball", write);
+  } else {
+    std::filesystem::path const path = output.destination;
+    auto write = [&] { oci::write_image_archive(image, format, open_blob, path); };
+    co_await write_on_pool(workspace, step, "sending tarball", write);
+  }
+  for (auto& [key, value] : oci::export_response(image)) target.response[key] = value;
+}
+
+Task<void> export_tree(const OutputOptions& output, const ExportOptions& options,
+                       BuiltTarget& target, Workspace& workspace, solve::StepSink& step) {
+  auto lowers = co_await workspace.fetcher.directories(target.layers, step);
+  oci::TreeExportOptions tree_options;
+  tree_options.epoch = options.epoch ? options.epoch : target.epoch;
+  if (options.delete_extra) tree_options.mode = oci::TreeExportOptions::Mode::kDelete;
+  auto write = [&] {
+    auto view = workspace.snapshotter->view(lowers);
+    std::vector<oci::ExportTree> trees;
+    trees.push_back({view->path(), ""});
+    if (output.type == "local") {
+      oci::write_tree_directory(trees, tree_options, output.destination);
+    } else if (output.to_stdout()) {
+      oci::write_tree_archive(trees, tree_options, STDOUT_FILENO);
+    } else {
+      oci::write_tree_archive(trees, tree_options, std::filesystem::path(output.destination));
+    }
+    view->close();
+  };
+  co_await write_on_pool(workspace, step,
+                         output.type == "local" ? "copying files" : "sending tarball", write);
+}
+
+std::string step_name(const OutputOptions& output) {
+  if (output.type == "local") return "exporting to client directory";
+  if (output.type == "tar") return "exporting to client tarball";
+  return output.type == "docker" ? "exporting to docker image format"
+                                 : "exporting to oci image format";
+}
+
+}  // namespace
+
+void check_outputs(const std::vector<OutputOptions>& outputs) {
+  int to_stdout = 0;
+  for (const OutputOptions& output : outputs) {
+    (void)parse_options(output);
+    if (output.type == "image" || output.type == "registry") {
+      throw Error(ErrorKind::kUnsupported,
+                  "--output type=" + output.type +
+                      " is not supported yet: use oci, docker, tar or local");
+    }
+    if (output.type != "oci" && output.type != "docker" && output.type != "tar" &&
+        output.type != "local") {
+      refuse("unknown exporter \"" + output.type + "\": use oci, docker, tar or local");
+    }
+    to_stdout += output.to_stdout() ? 1 : 0;
+  }
+  if (to_stdout > 1) refuse("only one --output can go to stdout");
+}
+
+Task<void> export_target(const OutputOptions& output, BuiltTarget& target, Workspace& workspace,
+                         progress::Sink& progress) {
+  ExportOptions const options = parse_options(output);
+  bool const tree = output.type == "local" || output.type == "tar";
+  auto work = [&](InternalStep& step) {
+    return tree ? export_tree(output, options, target, workspace, step)
+                : export_image(output, options, target, workspace, step);
+  };
+  co_await in_step<void>(progress, step_name(output), work);
+}
+
+}  // namespace cobuild::cli

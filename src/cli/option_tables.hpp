@@ -1,0 +1,43 @@
+#pragma once
+
+/// The pieces that parse_command_line is made of: one table and one function for each command.
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "cli/flags.hpp"
+#include "cli/options.hpp"
+
+namespace cobuild::cli {
+
+/// Flags that every command takes, before or after its name.
+[[nodiscard]] std::span<const Flag> global_flags();
+[[nodiscard]] std::span<const Flag> build_flags();
+
+/// The words of a command: those of its own table and the global ones.
+[[nodiscard]] ParsedFlags parse_command_flags(std::span<const Flag> own,
+                                              const std::vector<std::string>& arguments);
+
+/// What the global flags say, those before the command's name and those after it; the latter win.
+[[nodiscard]] GlobalOptions read_global_options(const ParsedFlags& before, const ParsedFlags& after,
+                                                const Surroundings& surroundings);
+
+[[nodiscard]] BuildOptions read_build_options(const ParsedFlags& flags, GlobalOptions global,
+                                              const Surroundings& surroundings);
+
+[[nodiscard]] Command parse_disk_usage(const std::vector<std::string>& arguments,
+                                       const ParsedFlags& before, const Surroundings& surroundings);
+[[nodiscard]] Command parse_prune(const std::vector<std::string>& arguments,
+                                  const ParsedFlags& before, const Surroundings& surroundings);
+[[nodiscard]] Command parse_dump_llb(const std::vector<std::string>& arguments);
+
+/// Help texts, ready to print.
+[[nodiscard]] std::string main_help();
+[[nodiscard]] std::string build_help();
+[[nodiscard]] std::string disk_usage_help();
+[[nodiscard]] std::string prune_help();
+[[nodiscard]] std::string doctor_help();
+[[nodiscard]] std::string debug_help();
+
+}  // namespace cobuild::cli

@@ -1,0 +1,153 @@
+#pragma once
+
+/// The command line as typed values. Parsing is pure: it reads the arguments and the environment it
+/// is given, and touches neither files nor the terminal.
+///
+/// Both dialects end in the same structs: `docker buildx build -t NAME --build-arg K=V CONTEXT` is
+/// translated into the frontend options and local directories that `buildctl build` spells out.
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace cobuild::cli {
+
+/// Looks up an environment variable; nullopt when it is not set. Injected, so that tests need no
+/// setenv.
+using Environment = std::function<std::optional<std::string>(std::string_view name)>;
+
+/// The environment of this process.
+[[nodiscard]] Environment process_environment();
+
+/// What every command understands.
+struct GlobalOptions {
+  std::filesystem::path root;  ///< The store: --root, $COBUILD_ROOT, or the default (DESIGN 5).
+  std::string oci_runtime;     ///< --oci-runtime: a path or a name on PATH; empty: find one.
+  std::string snapshotter = "auto";                 ///< auto, overlay or native.
+  std::optional<std::filesystem::path> config;      ///< --config: a buildkitd.toml.
+  std::vector<std::string> insecure_registries;     ///< host[:port]; plain HTTP or any certificate.
+  std::vector<std::filesystem::path> registry_cas;  ///< PEM files trusted besides the system's.
+  std::map<std::string, std::vector<std::string>>
+      mirrors;         ///< Registry host to its mirrors, in order.
+  bool debug = false;  ///< Errors show where in our code they came from.
+};
+
+enum class ProgressMode { kAuto, kTty, kPlain, kRawJson, kQuiet };
+
+/// One --output. `destination` is where to write; the other attributes go to the exporter as they
+/// are.
+struct OutputOptions {
+  std::string type;  ///< oci, docker, tar, local, image; whatever the user wrote.
+  std::map<std::string, std::string> attributes;  ///< Keys in lower case; without type and dest.
+  std::string destination;  ///< Path, "-" for stdout; empty when the exporter takes none.
+  bool directory = false;   ///< `destination` is a directory: local, or oci/docker with tar=false.
+  /// Whether the result goes to this process's standard output.
+  [[nodiscard]] bool to_stdout() const { return destination == "-" && !directory; }
+
+  friend bool operator==(const OutputOptions&, const OutputOptions&) = default;
+};
+
+struct BuildOptions {
+  GlobalOptions global;
+  /// "dockerfile.v0", or another name to be refused by the build; empty: LLB comes on stdin.
+  std::string frontend;
+  /// F1.11's keys: target, build-arg:K, platform, filename, no-cache, add-hosts, ...
+  std::map<std::string, std::string> frontend_options;
+  std::map<std::string, std::filesystem::path> locals;  ///< Name to directory: context, dockerfile.
+  std::map<std::string, std::filesystem::path> oci_layouts;  ///< Name to OCI layout directory.
+  /// `-f -`: the Dockerfile is read from stdin, and locals has no "dockerfile".
+  bool dockerfile_from_stdin = false;
+  std::vector<OutputOptions> outputs;  ///< Empty: the result stays in the store (F4.1.5).
+  std::vector<std::string> tags;  ///< -t, as written; also in the `name` attribute of the outputs.
+  bool no_cache = false;          ///< Ignore the cache for every vertex.
+  ProgressMode progress = ProgressMode::kAuto;
+  std::filesystem::path trace_file;       ///< --trace: SolveStatus lines are appended; empty: none.
+  std::filesystem::path metadata_file;    ///< Empty: none.
+  std::filesystem::path iid_file;         ///< The image's config digest; empty: none.
+  std::filesystem::path ref_file;         ///< The build's id; empty: none.
+  std::vector<std::string> entitlements;  ///< --allow: network.host, security.insecure, device...
+};
+
+struct DiskUsageOptions {
+  GlobalOptions global;
+  std::vector<std::string> filters;
+  bool verbose = false;
+  bool json = false;  ///< --format '{{json .}}', the only template there is.
+};
+
+struct PruneCommandOptions {
+  GlobalOptions global;
+  std::vector<std::string> filters;
+  bool all = false;
+  bool verbose = false;
+  bool json = false;
+  std::chrono::seconds keep_duration{0};
+  std::int64_t max_used_bytes = 0;  ///< --keep-storage.
+  std::int64_t reserved_bytes = 0;  ///< --keep-storage-min.
+  std::int64_t min_free_bytes = 0;  ///< --free-storage.
+};
+
+struct DoctorOptions {
+  GlobalOptions global;
+};
+
+struct DumpLlbOptions {
+  std::string file;  ///< Empty or "-": stdin.
+  bool dot = false;
+};
+
+/// `debug dockerfile2llb`: as build, but the definition goes to stdout and nothing runs.
+struct DockerfileToLlbOptions {
+  BuildOptions build;
+};
+
+/// `version`, `--version`.
+struct VersionOptions {};
+
+/// A help text to print on stdout, and nothing else to do.
+struct HelpOptions {
+  std::string text;
+};
+
+using Command = std::variant<BuildOptions, DiskUsageOptions, PruneCommandOptions, DoctorOptions,
+                             DumpLlbOptions, DockerfileToLlbOptions, VersionOptions, HelpOptions>;
+
+/// What surrounds the process, as far as the meaning of a command line depends on it.
+struct Surroundings {
+  Environment environment;
+  bool stdin_is_terminal = false;
+  bool stdout_is_terminal = false;
+  bool is_root = false;  ///< Effective uid 0.
+};
+
+/// The process's own.
+[[nodiscard]] Surroundings process_surroundings();
+
+/// Reads the arguments that follow the program's name.
+/// \throws Error kInvalidInput for unknown commands and flags (with a suggestion), wrong values,
+/// and kUnsupported for flags of docker or buildctl that cobuild does not have yet.
+[[nodiscard]] Command parse_command_line(std::vector<std::string> arguments,
+                                         const Surroundings& surroundings);
+
+/// One value of --output (F4.1.2, F4.1.3, F10.91): quoted CSV with keys in lower case; a bare path
+/// is type=local, a bare "-" is type=tar to stdout. \throws Error kInvalidInput with BuildKit's
+/// message.
+[[nodiscard]] OutputOptions parse_output(const std::string& text, const Surroundings& surroundings);
+
+/// --root, else $COBUILD_ROOT, else /var/lib/cobuild for root, else $XDG_DATA_HOME/cobuild, else
+/// ~/.local/share/cobuild. \throws Error kInvalidInput when none of them is known.
+[[nodiscard]] std::filesystem::path resolve_root(const std::string& flag,
+                                                 const Surroundings& surroundings);
+
+/// Fields of one line of CSV, quotes removed. \throws Error kInvalidInput for a stray or open
+/// quote.
+[[nodiscard]] std::vector<std::string> split_csv(std::string_view line, char separator = ',');
+
+}  // namespace cobuild::cli

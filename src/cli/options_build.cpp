@@ -1,0 +1,389 @@
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "cli/option_tables.hpp"
+#include "core/base/error.hpp"
+#include "core/base/units.hpp"
+
+namespace cobuild::cli {
+namespace {
+
+constexpr std::string_view kNotYet = "is not supported yet";
+
+constexpr std::array kBuildFlags = {
+    Flag{"tag", 't', FlagKind::kValue, "NAME", "name of the image; may be repeated"},
+    Flag{"file", 'f', FlagKind::kValue, "FILE",
+         "the Dockerfile (default: CONTEXT/Dockerfile; - is stdin)"},
+    Flag{"target", 0, FlagKind::kValue, "STAGE", "build this stage"},
+    Flag{"build-arg", 0, FlagKind::kValue, "K[=V]",
+         "value of an ARG; from the environment without =V"},
+    Flag{"build-context", 0, FlagKind::kValue, "NAME=DIR",
+         "a further context, or what replaces an image"},
+    Flag{"platform", 0, FlagKind::kValue, "OS/ARCH", "platform to build for"},
+    Flag{"label", 0, FlagKind::kValue, "K=V", "label of the image"},
+    Flag{"no-cache", 0, FlagKind::kSwitch, "", "run everything"},
+    Flag{"no-cache-filter", 0, FlagKind::kValue, "STAGE", "run everything in these stages"},
+    Flag{"pull", 0, FlagKind::kSwitch, "", "ask the registry for newer base images"},
+    Flag{"output", 'o', FlagKind::kValue, "SPEC", "type=oci|docker|tar|local[,dest=PATH]; DIR; -"},
+    Flag{"progress", 0, FlagKind::kValue, "MODE", "auto, tty, plain, rawjson or quiet"},
+    Flag{"quiet", 'q', FlagKind::kSwitch, "", "print the image's digest and nothing else"},
+    Flag{"metadata-file", 0, FlagKind::kValue, "FILE", "write digests and names as JSON"},
+    Flag{"iidfile", 0, FlagKind::kValue, "FILE", "write the image's ID"},
+    Flag{"ref-file", 0, FlagKind::kValue, "FILE", "write the build's ID, also when it fails"},
+    Flag{"trace", 0, FlagKind::kValue, "FILE", "append all progress events as JSON"},
+    Flag{"network", 0, FlagKind::kValue, "MODE", "network of RUN: default, none or host"},
+    Flag{"add-host", 0, FlagKind::kValue, "HOST:IP", "line for /etc/hosts in RUN"},
+    Flag{"shm-size", 0, FlagKind::kValue, "BYTES", "size of /dev/shm in RUN"},
+    Flag{"ulimit", 0, FlagKind::kValue, "NAME=N[:M]", "limit of RUN"},
+    Flag{"cgroup-parent", 0, FlagKind::kValue, "PATH", "parent cgroup of RUN"},
+    Flag{"memory", 'm', FlagKind::kValue, "BYTES", "memory limit of RUN"},
+    Flag{"memory-swap", 0, FlagKind::kValue, "BYTES", "memory and swap limit of RUN; -1 is none"},
+    Flag{"cpu-shares", 'c', FlagKind::kValue, "N", "CPU weight of RUN"},
+    Flag{"cpu-period", 0, FlagKind::kValue, "USEC", "period of the CPU quota of RUN"},
+    Flag{"cpu-quota", 0, FlagKind::kValue, "USEC", "CPU quota of RUN"},
+    Flag{"cpuset-cpus", 0, FlagKind::kValue, "LIST", "CPUs for RUN: 0-3, 0,1"},
+    Flag{"cpuset-mems", 0, FlagKind::kValue, "LIST", "memory nodes for RUN"},
+    Flag{"frontend", 0, FlagKind::kValue, "NAME",
+         "buildctl style: dockerfile.v0; LLB on stdin without"},
+    Flag{"local", 0, FlagKind::kValue, "NAME=DIR", "buildctl style: context=DIR, dockerfile=DIR"},
+    Flag{"opt", 0, FlagKind::kValue, "K=V", "buildctl style: an option of the frontend"},
+    Flag{"oci-layout", 0, FlagKind::kValue, "NAME=DIR", "an OCI layout to take images from"},
+    Flag{"allow", 0, FlagKind::kValue, "NAME", "network.host or security.insecure"},
+    Flag{"provenance", 0, FlagKind::kValue, "", ""},  // Only "false" is accepted.
+    Flag{"sbom", 0, FlagKind::kValue, "", ""},
+    Flag{"secret", 0, FlagKind::kRefused, "", kNotYet},
+    Flag{"ssh", 0, FlagKind::kRefused, "", kNotYet},
+    Flag{"cache-from", 0, FlagKind::kRefused, "", kNotYet},
+    Flag{"cache-to", 0, FlagKind::kRefused, "", kNotYet},
+    Flag{"import-cache", 0, FlagKind::kRefused, "", kNotYet},
+    Flag{"export-cache", 0, FlagKind::kRefused, "", kNotYet},
+    Flag{"attest", 0, FlagKind::kRefused, "", kNotYet},
+    Flag{"annotation", 0, FlagKind::kRefused, "", kNotYet},
+    Flag{"push", 0, FlagKind::kRefused, "",
+         "is not supported yet: write an archive with --output type=oci,dest=FILE and copy it with "
+         "skopeo"},
+    Flag{"load", 0, FlagKind::kRefused, "",
+         "is not supported yet: pipe --output type=docker into docker load"},
+    Flag{"call", 0, FlagKind::kRefused, "", kNotYet},
+    Flag{"check", 0, FlagKind::kRefused, "", kNotYet},
+    Flag{"print", 0, FlagKind::kRefused, "", kNotYet},
+    Flag{"policy", 0, FlagKind::kRefused, "", kNotYet},
+    Flag{"source-policy-file", 0, FlagKind::kRefused, "", kNotYet},
+    Flag{"proxy-network", 0, FlagKind::kRefused, "", kNotYet},
+    Flag{"registry-auth-tlscontext", 0, FlagKind::kRefused, "", kNotYet},
+    Flag{"debug-json-cache-metrics", 0, FlagKind::kRefused, "", kNotYet},
+    Flag{"isolation", 0, FlagKind::kRefused, "", kNotYet},
+    Flag{"security-opt", 0, FlagKind::kRefused, "", kNotYet},
+    Flag{"squash", 0, FlagKind::kRefused, "", kNotYet},
+};
+
+Error invalid(const std::string& what) {
+  return Error(ErrorKind::kInvalidInput, what);
+}
+
+/// Splits "key=value". \throws Error naming `flag`.
+std::pair<std::string, std::string> split_pair(const std::string& text, std::string_view flag) {
+  std::size_t const equals = text.find('=');
+  if (equals == std::string::npos || equals == 0) {
+    throw invalid("invalid " + std::string(flag) + ": invalid value \"" + text +
+                  "\", expected key=value");
+  }
+  return {text.substr(0, equals), text.substr(equals + 1)};
+}
+
+std::string join(const std::vector<std::string>& words) {
+  std::string joined;
+  for (const std::string& word : words) {
+    if (!joined.empty()) joined += ',';
+    joined += word;
+  }
+  return joined;
+}
+
+/// Translates one command line; the members are what it has and what it makes.
+class BuildReader {
+ public:
+  BuildReader(const ParsedFlags& flags, GlobalOptions global, const Surroundings& surroundings)
+      : flags_(flags), surroundings_(surroundings) {
+    build_.global = std::move(global);
+  }
+
+  BuildOptions read() {
+    read_defaults();
+    read_context();
+    read_dockerfile_options();
+    read_resource_limits();
+    read_buildctl_options();
+    read_outputs();
+    read_files_and_progress();
+    refuse_attestations();
+    return std::move(build_);
+  }
+
+ private:
+  using Options = std::map<std::string, std::string>;
+
+  void read_defaults() {
+    if (auto const epoch = surroundings_.environment("SOURCE_DATE_EPOCH")) {
+      options()["build-arg:SOURCE_DATE_EPOCH"] = *epoch;
+    }
+  }
+
+  /// CONTEXT and --file, or --frontend and --local, or neither: LLB on stdin.
+  void read_context() {
+    build_.frontend = flags_.last("frontend");
+    const auto& positionals = flags_.positionals;
+    if (positionals.size() > 1) {
+      throw invalid("build takes one CONTEXT directory, but " + std::to_string(positionals.size()) +
+                    " were given: " + positionals[0] + " " + positionals[1]);
+    }
+    if (positionals.empty()) {
+      for (std::string_view flag : {"file", "tag", "build-arg", "target"}) {
+        if (build_.frontend.empty() && flags_.has(flag)) {
+          throw invalid("build needs a CONTEXT directory, for example: cobuild build -t NAME .");
+        }
+      }
+      if (build_.frontend.empty() && surroundings_.stdin_is_terminal) {
+        throw invalid("please specify --frontend or pipe LLB definition to stdin");
+      }
+      if (flags_.has("file")) options()["filename"] = flags_.last("file");
+      return;
+    }
+    if (build_.frontend.empty()) build_.frontend = "dockerfile.v0";
+    const std::string& context = positionals[0];
+    if (context == "-") {
+      throw Error(ErrorKind::kUnsupported, "reading the context from stdin is not supported yet");
+    }
+    if (context.find("://") != std::string::npos || context.starts_with("git@")) {
+      options()["context"] = context;
+    } else {
+      build_.locals["context"] = context;
+      build_.locals["dockerfile"] = context;
+    }
+    if (flags_.has("file")) read_dockerfile_path(flags_.last("file"));
+  }
+
+  void read_dockerfile_path(const std::string& file) {
+    if (file.empty()) throw invalid("--file needs the path of a Dockerfile");
+    build_.locals.erase("dockerfile");
+    if (file == "-") {
+      build_.dockerfile_from_stdin = true;
+      return;
+    }
+    if (file.find("://") != std::string::npos) {
+      throw Error(ErrorKind::kUnsupported, "a Dockerfile from a URL is not supported yet");
+    }
+    std::filesystem::path const path(file);
+    build_.locals["dockerfile"] =
+        path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+    options()["filename"] = path.filename().string();
+  }
+
+  void read_dockerfile_options() {
+    if (flags_.has("target")) options()["target"] = flags_.last("target");
+    if (flags_.has("platform")) options()["platform"] = join(flags_.all("platform"));
+    if (flags_.is_on("pull")) options()["image-resolve-mode"] = "pull";
+    for (const std::string& text : flags_.all("build-arg")) add_build_arg(text);
+    for (const std::string& text : flags_.all("label")) {
+      std::size_t const equals = text.find('=');
+      options()["label:" + text.substr(0, equals)] =
+          equals == std::string::npos ? "" : text.substr(equals + 1);
+    }
+    for (const std::string& text : flags_.all("build-context")) add_build_context(text);
+    build_.no_cache = flags_.is_on("no-cache");
+    if (flags_.has("no-cache-filter")) {
+      if (build_.no_cache)
+        throw invalid("--no-cache and --no-cache-filter cannot be used together");
+      options()["no-cache"] = join(flags_.all("no-cache-filter"));
+    }
+    if (build_.no_cache) options()["no-cache"] = "";
+    read_network();
+  }
+
+  void add_build_arg(const std::string& text) {
+    std::size_t const equals = text.find('=');
+    std::string const name = "build-arg:" + text.substr(0, equals);
+    if (equals != std::string::npos) {
+      options()[name] = text.substr(equals + 1);
+    } else if (auto const value = surroundings_.environment(text)) {
+      options()[name] = *value;  // Not set at all: the Dockerfile's default stays.
+    }
+  }
+
+  void add_build_context(const std::string& text) {
+    auto const [name, value] = split_pair(text, "--build-context");
+    if (value.starts_with("oci-layout://")) {
+      std::string const rest = value.substr(std::string_view("oci-layout://").size());
+      std::size_t const at = rest.find('@');
+      if (at == std::string::npos) {
+        throw invalid("invalid --build-context " + text + ": oci-layout reference \"" + rest +
+                      "\" has no digest; add @sha256:...");
+      }
+      build_.oci_layouts[name] = rest.substr(0, at);
+      options()["context:" + name] = "oci-layout://" + name + rest.substr(at);
+    } else if (value.find("://") != std::string::npos || value.starts_with("git@")) {
+      options()["context:" + name] = value;
+    } else {
+      build_.locals[name] = value;
+      options()["context:" + name] = "local:" + name;
+    }
+  }
+
+  void read_network() {
+    std::string const mode = flags_.last("network", "default");
+    if (mode == "host") build_.entitlements.emplace_back("network.host");
+    if (mode == "host" || mode == "none") {
+      options()["force-network-mode"] = mode;
+    } else if (mode != "default" && !mode.empty()) {
+      throw invalid("invalid --network " + mode + ": use default, none or host");
+    }
+  }
+
+  void read_resource_limits() {
+    std::vector<std::string> hosts;
+    for (const std::string& text : flags_.all("add-host")) {
+      std::size_t const separator = text.find_first_of("=:");
+      if (separator == std::string::npos || separator == 0) {
+        throw invalid("invalid --add-host " + text + ": use HOST:IP");
+      }
+      hosts.push_back(text.substr(0, separator) + "=" + text.substr(separator + 1));
+    }
+    if (!hosts.empty()) options()["add-hosts"] = join(hosts);
+    if (flags_.has("ulimit")) options()["ulimit"] = join(flags_.all("ulimit"));
+    set_bytes("shm-size", "shm-size");
+    set_bytes("memory", "memory");
+    if (flags_.last("memory-swap") == "-1") {
+      options()["memswap"] = "-1";
+    } else {
+      set_bytes("memory-swap", "memswap");
+    }
+    static constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kSame = {{
+        {"cgroup-parent", "cgroup-parent"},
+        {"cpu-shares", "cpushares"},
+        {"cpu-period", "cpuperiod"},
+        {"cpu-quota", "cpuquota"},
+        {"cpuset-cpus", "cpusetcpus"},
+        {"cpuset-mems", "cpusetmems"},
+    }};
+    for (auto const& [flag, key] : kSame) {
+      if (flags_.has(flag)) options()[std::string(key)] = flags_.last(flag);
+    }
+  }
+
+  void set_bytes(std::string_view flag, const std::string& key) {
+    if (!flags_.has(flag)) return;
+    std::string const text = flags_.last(flag);
+    auto const bytes = try_parse_bytes(text, SizeUnits::kBinary);
+    if (!bytes) {
+      throw invalid("invalid --" + std::string(flag) + " " + text +
+                    ": use a size such as 64m or 1g");
+    }
+    options()[key] = std::to_string(*bytes);
+  }
+
+  void read_buildctl_options() {
+    for (const std::string& text : flags_.all("opt")) {
+      constexpr std::string_view kPrefix = "build-arg:";
+      bool const bare = text.find('=') == std::string::npos;
+      if (bare && text.starts_with(kPrefix) && text.size() > kPrefix.size()) {
+        add_build_arg(text.substr(kPrefix.size()));
+        continue;
+      }
+      auto [key, value] = split_pair(text, "opt");
+      options()[std::move(key)] = std::move(value);
+    }
+    for (const std::string& text : flags_.all("local")) {
+      auto [name, directory] = split_pair(text, "local");
+      build_.locals[std::move(name)] = std::move(directory);
+    }
+    for (const std::string& text : flags_.all("oci-layout")) {
+      std::size_t const equals = text.find('=');
+      if (equals == std::string::npos) {
+        throw invalid(
+            "invalid oci-layout: oci-layout option must be 'id=path/to/layout', "
+            "instead had invalid " +
+            text);
+      }
+      build_.oci_layouts[text.substr(0, equals)] = text.substr(equals + 1);
+    }
+    for (const std::string& name : flags_.all("allow")) {
+      if (name != "network.host" && name != "security.insecure" && name != "device" &&
+          !name.starts_with("device=")) {
+        throw invalid("unknown entitlement " + name);
+      }
+      build_.entitlements.push_back(name);
+    }
+  }
+
+  void read_outputs() {
+    build_.tags = flags_.all("tag");
+    for (const std::string& tag : build_.tags) {
+      if (tag.empty()) throw invalid("--tag needs a name");
+    }
+    for (const std::string& text : flags_.all("output")) {
+      build_.outputs.push_back(parse_output(text, surroundings_));
+    }
+    std::size_t to_stdout = 0;
+    for (OutputOptions& output : build_.outputs) {
+      bool const named = output.type == "oci" || output.type == "docker" || output.type == "image";
+      if (named && !build_.tags.empty()) output.attributes.emplace("name", join(build_.tags));
+      if (output.to_stdout()) ++to_stdout;
+    }
+    if (to_stdout > 1) throw invalid("only one --output can go to standard output");
+  }
+
+  void read_files_and_progress() {
+    build_.trace_file = flags_.last("trace");
+    build_.metadata_file = flags_.last("metadata-file");
+    build_.iid_file = flags_.last("iidfile");
+    build_.ref_file = flags_.last("ref-file");
+    std::string mode = flags_.last("progress", "auto");
+    if (mode == "auto" || mode.empty()) {
+      mode = surroundings_.environment("BUILDKIT_PROGRESS").value_or("auto");
+    }
+    if (flags_.is_on("quiet")) mode = "quiet";
+    if (mode == "auto" || mode.empty()) {
+      build_.progress = ProgressMode::kAuto;
+    } else if (mode == "tty") {
+      build_.progress = ProgressMode::kTty;
+    } else if (mode == "plain") {
+      build_.progress = ProgressMode::kPlain;
+    } else if (mode == "rawjson") {
+      build_.progress = ProgressMode::kRawJson;
+    } else if (mode == "quiet" || mode == "none") {
+      build_.progress = ProgressMode::kQuiet;
+    } else {
+      throw invalid("invalid progress mode " + mode);
+    }
+  }
+
+  /// Scripts turn them off for docker; asking for what happens anyway is fine.
+  void refuse_attestations() const {
+    for (std::string_view flag : {"provenance", "sbom"}) {
+      if (flags_.has(flag) && flags_.last(flag) != "false") {
+        throw Error(ErrorKind::kUnsupported, "--" + std::string(flag) + " is not supported yet");
+      }
+    }
+  }
+
+  Options& options() { return build_.frontend_options; }
+
+  const ParsedFlags& flags_;
+  const Surroundings& surroundings_;
+  BuildOptions build_;
+};
+
+}  // namespace
+
+std::span<const Flag> build_flags() {
+  return kBuildFlags;
+}
+
+BuildOptions read_build_options(const ParsedFlags& flags, GlobalOptions global,
+                                const Surroundings& surroundings) {
+  BuildReader reader(flags, std::move(global), surroundings);
+  return reader.read();
+}
+
+}  // namespace cobuild::cli

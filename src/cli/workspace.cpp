@@ -1,0 +1,59 @@
+#include "cli/workspace.hpp"
+
+#include <utility>
+
+#include "oci/layout_source.hpp"
+
+namespace cobuild::cli {
+namespace {
+
+registry::Options registry_options(const GlobalOptions& global) {
+  registry::Options options;
+  if (global.config) registry::load_buildkitd_config(*global.config, options);
+  for (const std::string& host : global.insecure_registries) {
+    registry::add_insecure_registry(host, options);
+  }
+  for (const auto& file : global.registry_cas) registry::add_registry_ca(file.string(), options);
+  for (const auto& [host, mirrors] : global.mirrors) {
+    for (const std::string& mirror : mirrors) {
+      registry::add_mirror(host + "=" + mirror, options);
+    }
+  }
+  return options;
+}
+
+ops::ContentSources content_sources(const BuildOptions& options, registry::Client& client,
+                                    asio::thread_pool& pool) {
+  ops::ContentSources sources{client, {}, {}};
+  sources.describe = [&client](oci::Reference reference) {
+    return client.describe_manifest(std::move(reference));
+  };
+  for (const auto& [name, directory] : options.oci_layouts) {
+    sources.layouts.emplace(name, std::make_shared<oci::LayoutSource>(directory, pool));
+  }
+  return sources;
+}
+
+ops::OciRuntimeOptions runtime_options(const store::NewLayer& scratch) {
+  ops::OciRuntimeOptions options;
+  options.work_directory = scratch.scratch();
+  return options;
+}
+
+}  // namespace
+
+Workspace::Workspace(Runtime& runtime_, const BuildOptions& options, const ops::Sandbox& sandbox)
+    : runtime(runtime_),
+      store(store::Store::open(runtime.loop(), runtime.pool(), {options.global.root})),
+      scratch(store->new_layer()),
+      snapshotter(store::make_snapshotter(options.global.root, options.global.snapshotter)),
+      registry(runtime.loop().get_executor(), runtime.pool(), registry_options(options.global)),
+      sources(content_sources(options, registry, runtime.pool())),
+      images(runtime.loop().get_executor(), *store, sources),
+      fetcher(runtime.loop().get_executor(), runtime.pool(), *store, sources),
+      sealer(runtime.pool(), *store, fetcher),
+      container_runtime(
+          ops::make_oci_runtime(runtime.pool(), sandbox, runtime_options(scratch))),
+      services{runtime.pool(), *store, *snapshotter, fetcher, *container_runtime} {}
+
+}  // namespace cobuild::cli

@@ -1,0 +1,48 @@
+#pragma once
+
+/// Everything a build has open, made once and handed to its parts: the wiring of DESIGN section 2.
+
+#include <boost/asio/any_io_executor.hpp>
+
+#include <memory>
+#include <optional>
+
+#include "cli/options.hpp"
+#include "core/async/runtime.hpp"
+#include "core/progress/events.hpp"
+#include "core/solve/op.hpp"
+#include "core/store/snapshotter.hpp"
+#include "core/store/store.hpp"
+#include "ops/exec/oci_runtime.hpp"
+#include "ops/exec/sandbox.hpp"
+#include "ops/image_resolver.hpp"
+#include "ops/layer_fetcher.hpp"
+#include "ops/sealer.hpp"
+#include "ops/services.hpp"
+#include "registry/client.hpp"
+
+namespace cobuild::cli {
+
+/// Members are made in order and destroyed in reverse, so later ones may refer to earlier ones.
+class Workspace {
+ public:
+  /// Opens the store; connects to nothing. `runtime` and `progress` must outlive this.
+  /// \throws Error what opening the store or reading the configuration throws.
+  Workspace(Runtime& runtime, const BuildOptions& options, const ops::Sandbox& sandbox);
+  Workspace(const Workspace&) = delete;
+  Workspace& operator=(const Workspace&) = delete;
+
+  Runtime& runtime;
+  std::unique_ptr<store::Store> store;
+  store::NewLayer scratch;  ///< A directory of this build: bundles, hosts files. Swept if we die.
+  std::unique_ptr<store::Snapshotter> snapshotter;
+  registry::Client registry;
+  ops::ContentSources sources;
+  ops::ImageResolver images;
+  ops::LayerFetcher fetcher;
+  ops::Sealer sealer;
+  std::unique_ptr<ops::ContainerRuntime> container_runtime;
+  ops::Services services;
+};
+
+}  // namespace cobuild::cli

@@ -1,0 +1,37 @@
+#pragma once
+
+/// The loop and the pool: where coroutines run, and where blocking work goes.
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/thread_pool.hpp>
+
+#include <functional>
+
+#include "core/async/task.hpp"
+
+namespace cobuild {
+
+class Runtime {
+ public:
+  /// `threads`: the size of the pool; 0 takes one for each CPU this process may use.
+  explicit Runtime(unsigned threads = 0);
+  ~Runtime();
+
+  [[nodiscard]] asio::io_context& loop() noexcept { return loop_; }
+  [[nodiscard]] asio::thread_pool& pool() noexcept { return pool_; }
+
+  /// Runs `root` to its end on the calling thread and returns its value.
+  ///
+  /// The first SIGINT or SIGTERM cancels `root`, which is still waited for, and calls
+  /// `on_interrupt`; the second one ends the process at once with status 128 + signal.
+  int run(Task<int> root, std::function<void()> on_interrupt = {});
+
+ private:
+  asio::io_context loop_;
+  asio::thread_pool pool_;
+};
+
+/// How many CPUs this process may use: its affinity mask, and the cgroup's quota rounded up.
+[[nodiscard]] unsigned cpus_allowed();
+
+}  // namespace cobuild

@@ -1,0 +1,200 @@
+// Looking for a record of an edge: by definition first, then by content.
+
+#include <boost/asio/post.hpp>
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "core/async/task_group.hpp"
+#include "core/base/assert.hpp"
+#include "core/solve/solver_impl.hpp"
+
+namespace cobuild::solve {
+
+Task<bool> Solver::Impl::load_maps(VertexState* vertex) {
+  // Each stage of each edge begins with a turn of the loop: a chain of inputs must not become a
+  // chain of stack frames.
+  co_await asio::post(executor_, asio::use_awaitable);
+  bool const is_source = vertex->inputs.empty();
+  std::exception_ptr failure;
+  try {
+    if (!vertex->op) vertex->op = ops_.resolve(vertex->vertex);
+    if (is_source) vertex->reporter.start(false);  // it may ask the network, which takes a while
+    vertex->maps = co_await vertex->op->cache_maps(vertex->reporter);
+    COBUILD_ASSERT(!vertex->maps.empty(), "an op has a cache map");
+    COBUILD_ASSERT(is_source || vertex->maps[0].dependencies.size() == vertex->inputs.size(),
+                   "a cache map tells of each input");
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (failure) {
+    if (!is_source) vertex->reporter.start(false);
+    vertex->reporter.end(false, failure_text(failure));
+    throw_with_spans(failure, *vertex->vertex);
+  }
+  if (is_source) {
+    bool known = false;
+    for (const CacheMap& map : vertex->maps) {
+      if (vertex->ignores_cache()) break;
+      if (auto root = index_.find_root(root_key(map.op, 0))) known |= has_record({*root});
+    }
+    vertex->reporter.end(known, "");
+  }
+  co_return true;
+}
+
+Task<KeySet> Solver::Impl::find_fast(EdgeState* edge) {
+  co_await asio::post(executor_, asio::use_awaitable);
+  VertexState& vertex = *edge->vertex;
+  TaskGroup group(executor_);
+  auto load = [](VertexState* state) -> Task<void> { co_await state->load_maps->get(); };
+  group.spawn(load(&vertex));
+  for (EdgeState* input : vertex.inputs) {
+    // Asked for side by side, and taken below: a source far down may have to ask the network.
+    auto ask = [](EdgeState* state) -> Task<void> { co_await state->fast->get(); };
+    if (input != nullptr) group.spawn(ask(input));
+  }
+  co_await group.join();
+
+  KeySet keys;
+  if (vertex.inputs.empty()) {
+    for (const CacheMap& map : vertex.maps) {
+      if (vertex.ignores_cache()) break;
+      if (auto root = index_.find_root(root_key(map.op, edge->output))) add_key(keys, *root);
+    }
+  } else {
+    edge->match.emplace(index_, vertex.maps[0].op, edge->output, vertex.maps[0].dependencies);
+    for (std::size_t i = 0; i < vertex.inputs.size(); ++i) co_await add_fast_keys(edge, i);
+    if (!vertex.ignores_cache()) keys = edge->match->matches();
+  }
+  edge->known_keys = keys;
+  co_return keys;
+}
+
+Task<void> Solver::Impl::add_fast_keys(EdgeState* edge, std::size_t input) {
+  EdgeState* const from = edge->vertex->inputs[input];
+  if (from == nullptr) {
+    edge->match->add_definition_keys(input, {index_.add_root(Digest::of("scratch"))}, true);
+    co_return;
+  }
+  KeySet const keys = co_await from->fast->get();
+  edge->match->add_definition_keys(input, keys, true);
+}
+
+bool Solver::Impl::has_record(const KeySet& keys) {
+  return std::any_of(keys.begin(), keys.end(),
+                     [&](store::KeyId key) { return !index_.results(key).empty(); });
+}
+
+Task<KeySet> Solver::Impl::find_slow(EdgeState* edge) {
+  co_await asio::post(executor_, asio::use_awaitable);
+  KeySet keys = co_await edge->fast->get();
+  VertexState& vertex = *edge->vertex;
+  if (vertex.inputs.empty() || vertex.ignores_cache() || has_record(keys)) co_return keys;
+
+  // First the inputs that match nothing yet. If one of them does not match then either, there is no
+  // record, and the others need not be looked at.
+  EdgeMatch& match = *edge->match;
+  std::vector<std::size_t> unmatched;
+  std::vector<std::size_t> matched;
+  for (std::size_t i = 0; i < match.input_count(); ++i) {
+    (match.candidates(i).empty() ? unmatched : matched).push_back(i);
+  }
+  co_await look_closer_at(edge, unmatched);
+  keys = match.matches();
+  bool const possible = std::none_of(unmatched.begin(), unmatched.end(),
+                                     [&](std::size_t i) { return match.candidates(i).empty(); });
+  if (possible && !has_record(keys)) {
+    co_await look_closer_at(edge, matched);
+    keys = match.matches();
+  }
+  // What leads to these keys leads to the same results, so that the next build need not look
+  // closer.
+  for (store::KeyId const key : keys) match.link(key);
+  edge->known_keys = keys;
+  co_return keys;
+}
+
+Task<void> Solver::Impl::look_closer_at(EdgeState* edge, std::vector<std::size_t> inputs) {
+  TaskGroup group(executor_);
+  for (std::size_t const input : inputs) group.spawn(look_closer(edge, input));
+  co_await group.join();
+}
+
+/// Learns more keys of an input: what is read of it, where that counts, else its own slow keys.
+Task<void> Solver::Impl::look_closer(EdgeState* edge, std::size_t input) {
+  EdgeState* const from = edge->vertex->inputs[input];
+  if (from == nullptr) co_return;
+  if (edge->match->dependency(input).content_keyed) {
+    co_await take_input(edge, input);
+    co_return;
+  }
+  KeySet const keys = co_await from->slow->get();
+  edge->match->add_definition_keys(input, keys, true);
+}
+
+/// Gets an input's result and learns all that it tells.
+Task<void> Solver::Impl::take_input(EdgeState* edge, std::size_t input) {
+  EdgeState* const from = edge->vertex->inputs[input];
+  if (from != nullptr) {
+    EdgeOutcome const outcome = co_await from->outcome->get();
+    edge->match->add_definition_keys(input, outcome.keys, outcome.may_match);
+  }
+  if (!edge->match->dependency(input).content_keyed) co_return;
+  Digest const content = co_await edge->vertex->contents.at(input).get();
+  edge->match->set_content(input, content);
+}
+
+Task<Digest> Solver::Impl::compute_content(VertexState* vertex, std::size_t input) {
+  co_await asio::post(executor_, asio::use_awaitable);
+  Result result;
+  if (EdgeState* from = vertex->inputs[input]) result = (co_await from->outcome->get()).result;
+  std::exception_ptr failure;
+  try {
+    co_return co_await in_context(
+        vertex->op->content_digest(input, std::move(result), vertex->reporter),
+        [] { return "failed to compute cache key"; });  // F9.1.4
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  vertex->reporter.start(false);
+  vertex->reporter.end(false, failure_text(failure));
+  throw_with_spans(failure, *vertex->vertex);
+}
+
+/// Takes the newest result that is still whole.
+Task<std::optional<EdgeOutcome>> Solver::Impl::load(EdgeState* edge, KeySet keys) {
+  std::vector<std::pair<store::KeyResult, store::KeyId>> results;
+  for (store::KeyId const key : keys) {
+    for (store::KeyResult& result : index_.results(key))
+      results.emplace_back(std::move(result), key);
+  }
+  std::sort(results.begin(), results.end(), [](const auto& a, const auto& b) {
+    return std::tie(b.first.created_at, b.first.chain) <
+           std::tie(a.first.created_at, a.first.chain);
+  });
+  for (auto& [result, key] : results) {
+    if (!co_await store_.use(result.chain)) continue;
+    if (edge->match) edge->match->link(key);
+    for (const CacheMap& map : edge->vertex->maps) {
+      // A source found under one of its names is found under the others next time.
+      if (edge->match) break;
+      store::KeyId const root = index_.add_root(root_key(map.op, edge->output));
+      if (root != index_.current(key)) index_.add_result(root, result);
+      add_key(keys, root);
+    }
+    EdgeOutcome outcome;
+    outcome.result.layers = std::move(result.chain);
+    outcome.keys = keys;
+    edge->known_keys = std::move(keys);
+    edge->known_result = outcome.result;
+    edge->vertex->reporter.start(true);
+    edge->vertex->reporter.end(true, "");
+    co_return outcome;
+  }
+  for (const auto& [result, key] : results) index_.drop_results(key);
+  co_return std::nullopt;
+}
+
+}  // namespace cobuild::solve

@@ -1,0 +1,63 @@
+#pragma once
+
+/// The solver: decides which vertices must run, runs them side by side, and records what they made.
+///
+/// One memoised coroutine for each edge (DESIGN section 4): probe by definition; look closer by
+/// content; run. Two edges that turn out to have the same key are solved once (F2.6.21). The first
+/// real error wins; everything else is cancelled and joined before solve() throws.
+
+#include <boost/asio/any_io_executor.hpp>
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/async/task.hpp"
+#include "core/llb/definition.hpp"
+#include "core/progress/events.hpp"
+#include "core/solve/op.hpp"
+#include "core/store/key_index.hpp"
+#include "core/store/store.hpp"
+
+namespace cobuild::solve {
+
+/// An exported cache key, in the shape of F5.3: what the vectors are compared with.
+struct KeyRecord {
+  Digest digest;  ///< rootKey(op digest, output).
+  struct Link {
+    std::optional<Digest> selector;
+    std::size_t record = 0;  ///< Index into the list of records.
+  };
+  std::vector<std::vector<Link>> inputs;  ///< For each input: the alternatives.
+  std::optional<Result> result;
+  Timestamp created_at;  ///< Of the result.
+};
+
+class Solver {
+ public:
+  struct Options {
+    std::size_t parallelism_max =
+        0;  ///< Slots for exec, file and source ops; 0: unlimited (F8.6.2).
+  };
+
+  /// Everything passed by reference must outlive the solver.
+  Solver(asio::any_io_executor executor, store::Store& store, OpResolver& ops,
+         progress::Sink& progress, Options options);
+  ~Solver();
+
+  /// Makes the results of `edges`. Vertices solved by an earlier call on the same solver are not
+  /// solved again. Branches that no edge needs are never touched.
+  /// \throws the first real Error, with the failed vertex's source span in a frame.
+  Task<std::vector<Result>> solve(std::vector<llb::Edge> edges);
+
+  /// The keys under which everything solved so far was found or recorded, deterministic order
+  /// (F5.3.6).
+  [[nodiscard]] std::vector<KeyRecord> key_records() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace cobuild::solve

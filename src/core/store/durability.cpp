@@ -1,0 +1,116 @@
+#include "core/store/durability.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <fstream>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "core/base/error.hpp"
+#include "core/sys/fs.hpp"
+
+namespace cobuild::store {
+namespace {
+
+std::vector<std::int64_t> integers(Database& database, std::string_view sql) {
+  std::vector<std::int64_t> out;
+  Query rows = database.query(sql);
+  while (rows.next()) out.push_back(rows.integer(0));
+  return out;
+}
+
+bool is_boot(Database& database, std::string_view boot) {
+  Query row = database.query("SELECT value FROM state WHERE name = 'boot'");
+  return row.next() && row.text(0) == boot;
+}
+
+/// Partial downloads: their tails may be holes now, and would fail their digest again and again.
+void remove_partial_downloads(const std::filesystem::path& root) {
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(root / "ingest", ignored)) {
+    if (entry.is_regular_file(ignored)) std::filesystem::remove(entry.path(), ignored);
+  }
+}
+
+}  // namespace
+
+std::string boot_id() {
+  std::ifstream file("/proc/sys/kernel/random/boot_id");
+  std::string id;
+  file >> id;
+  return id;  // empty where /proc is not to be had: then all boots look alike
+}
+
+void forget_layer(Database& database, std::int64_t layer) {
+  std::vector<std::int64_t> results;
+  {
+    Query rows = database.query("SELECT result FROM result_layers WHERE layer = ?", {layer});
+    while (rows.next()) results.push_back(rows.integer(0));
+  }
+  for (std::int64_t const result : results) {
+    database.run("DELETE FROM result_layers WHERE layer = ? AND result = ?", {layer, result});
+    database.run("DELETE FROM results WHERE id = ?", {result});
+  }
+  database.run("DELETE FROM layer_blobs WHERE layer = ?", {layer});
+  database.run("DELETE FROM leases WHERE layer = ?", {layer});
+  database.run("DELETE FROM layers WHERE id = ?", {layer});
+}
+
+void forget_unsynced(Database& database, const std::filesystem::path& root, std::string_view boot) {
+  if (is_boot(database, boot)) return;
+  Transaction transaction(database);
+  if (is_boot(database, boot)) return;  // somebody was faster
+  database.run("DELETE FROM leases");
+  database.run("DELETE FROM cache_leases");
+  database.run("DELETE FROM blobs WHERE unsynced <> 0");
+  // A pulled layer can be pulled again; one that was made here cannot be made from its row.
+  for (std::int64_t const layer :
+       integers(database, "SELECT id FROM layers WHERE unsynced <> 0 AND chain_id IS NULL")) {
+    forget_layer(database, layer);
+  }
+  database.run("UPDATE layers SET has_snapshot = 0, unsynced = 0 WHERE unsynced <> 0");
+  database.run(
+      "DELETE FROM layer_blobs WHERE sources = '' AND digest NOT IN (SELECT digest FROM blobs)");
+  for (std::int64_t const layer :
+       integers(database,
+                "SELECT id FROM layers WHERE has_snapshot = 0 "
+                "AND NOT EXISTS (SELECT 1 FROM layer_blobs WHERE layer = layers.id)")) {
+    forget_layer(database, layer);
+  }
+  remove_partial_downloads(root);
+  database.run("INSERT OR REPLACE INTO state(name, value) VALUES('boot', ?)", {boot});
+  transaction.commit();
+}
+
+void settle(Database& database, const std::filesystem::path& root) {
+  // Those that are there now: files of rows that come while we wait may come too late for the disk.
+  // The mark's value tells a blob from one that was collected and written again meanwhile.
+  auto const layers = integers(database, "SELECT id FROM layers WHERE unsynced <> 0");
+  std::vector<std::pair<Digest, std::int64_t>> blobs;
+  {
+    Query rows = database.query("SELECT digest, unsynced FROM blobs WHERE unsynced <> 0");
+    while (rows.next()) blobs.emplace_back(rows.digest(0), rows.integer(1));
+  }
+  if (layers.empty() && blobs.empty()) return;
+  // They are usually one file system, and the second call is then cheap; a user may have mounted
+  // more.
+  for (const char* part : {"snapshots", "blobs"}) {
+    UniqueFd const directory = open_file(root / part, O_RDONLY | O_DIRECTORY);
+    if (::syncfs(directory.get()) != 0)
+      throw Error::from_errno(errno, "sync " + (root / part).string());
+  }
+  Transaction transaction(database);
+  for (std::int64_t const layer : layers) {
+    database.run("UPDATE layers SET unsynced = 0 WHERE id = ?", {layer});
+  }
+  for (const auto& [blob, mark] : blobs) {
+    database.run("UPDATE blobs SET unsynced = 0 WHERE digest = ? AND unsynced = ?",
+                 {to_value(blob), mark});
+  }
+  transaction.commit();
+}
+
+}  // namespace cobuild::store

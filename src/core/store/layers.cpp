@@ -1,0 +1,247 @@
+// The layers of a Store.
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <sstream>
+#include <utility>
+
+#include "core/base/assert.hpp"
+#include "core/base/error.hpp"
+#include "core/store/store_impl.hpp"
+#include "core/sys/tree.hpp"
+
+namespace cobuild::store {
+namespace {
+
+/// How many images are remembered for a blob: enough to fetch it from, or to mount it from.
+constexpr std::size_t kBlobSourcesMax = 16;
+
+std::vector<std::string> split_sources(const std::string& text) {
+  std::vector<std::string> out;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) out.push_back(line);
+  return out;
+}
+
+/// New ones first, each once, as the blobs table has them.
+std::string merge_sources(const std::vector<std::string>& added,
+                          const std::vector<std::string>& known) {
+  std::vector<std::string> all = added;
+  all.insert(all.end(), known.begin(), known.end());
+  std::vector<std::string> kept;
+  std::string out;
+  for (const std::string& source : all) {
+    if (kept.size() >= kBlobSourcesMax) break;
+    if (source.empty() || source.find('\n') != std::string::npos) continue;
+    if (std::find(kept.begin(), kept.end(), source) != kept.end()) continue;
+    kept.push_back(source);
+    out += (out.empty() ? "" : "\n") + source;
+  }
+  return out;
+}
+
+void add_blob(Database& database, std::int64_t layer, const LayerBlob& blob) {
+  std::vector<std::string> known;
+  {
+    Query row = database.query("SELECT sources FROM layer_blobs WHERE layer = ? AND digest = ?",
+                               {layer, to_value(blob.digest.digest())});
+    if (row.next()) known = split_sources(row.text(0));
+  }
+  std::string const sources = merge_sources(blob.sources, known);
+  database.run(
+      "INSERT INTO layer_blobs(layer, digest, size, media_type, sources) VALUES(?, ?, ?, ?, ?) "
+      "ON CONFLICT(layer, digest) DO UPDATE SET media_type = excluded.media_type, "
+      "sources = excluded.sources",
+      {layer, to_value(blob.digest.digest()), blob.size, std::string_view(blob.media_type),
+       std::string_view(sources)});
+}
+
+/// Adds the row of a layer and returns its id.
+std::int64_t insert_layer(Database& database, const std::optional<ChainId>& chain_id,
+                          const LayerAttributes& attributes, bool has_snapshot) {
+  std::int64_t const time = to_integer(now());
+  auto const chain = chain_id ? std::optional(chain_id->digest()) : std::nullopt;
+  auto const diff = attributes.diff_id ? std::optional(attributes.diff_id->digest()) : std::nullopt;
+  database.run(
+      "INSERT INTO layers(chain_id, diff_id, has_snapshot, unsynced, description, kind, "
+      "created_at, "
+      "last_used_at, usage_count) VALUES(?, ?, ?, ?, ?, ?, ?, ?, 1)",
+      {to_value(chain), to_value(diff), std::int64_t{has_snapshot}, std::int64_t{has_snapshot},
+       std::string_view(attributes.description), static_cast<std::int64_t>(attributes.kind), time,
+       time});
+  std::int64_t const id = database.last_insert_id();
+  if (attributes.blob) add_blob(database, id, *attributes.blob);
+  return id;
+}
+
+/// Moves the files of a new layer to where those of layer `id` belong. Called within the
+/// transaction that says so: if it does not commit, the files are nobody's and the id comes again.
+void place_files(const std::filesystem::path& files, const std::filesystem::path& target) {
+  if (::mkdir(target.c_str(), 0755) != 0) {
+    if (errno != EEXIST) throw Error::from_errno(errno, "make " + target.string());
+    remove_tree(target);  // of a process that died between the two steps
+    if (::mkdir(target.c_str(), 0755) != 0)
+      throw Error::from_errno(errno, "make " + target.string());
+  }
+  auto const fs = target / "fs";
+  if (::rename(files.c_str(), fs.c_str()) != 0) {
+    throw Error::from_errno(errno, "rename " + files.string() + " to " + fs.string());
+  }
+}
+
+}  // namespace
+
+void add_lease(Database& database, std::string_view lease, std::int64_t layer) {
+  database.run("INSERT OR IGNORE INTO leases(process, layer) VALUES(?, ?)", {lease, layer});
+}
+
+NewLayer Store::new_layer() {
+  return NewLayer(TempDir::create(impl_->scratch_path(), "layer-"));
+}
+
+Task<LayerId> Store::commit_layer(NewLayer layer, LayerAttributes attributes) {
+  Impl& impl = *impl_;
+  auto job = [&impl, lease = impl.lease.name(), layer = std::move(layer),
+              attributes = std::move(attributes)](Database& database) mutable {
+    LayerId const id{insert_layer(database, std::nullopt, attributes, true)};
+    place_files(layer.fs(), impl.snapshot_path(id));
+    add_lease(database, lease, id.value);
+    return id;
+  };
+  LayerId const id = co_await impl.write(std::move(job));
+  impl.leased.insert(id);
+  co_return id;
+}
+
+Task<LayerId> Store::add_remote_layer(ChainId chain_id, LayerAttributes attributes) {
+  Impl& impl = *impl_;
+  auto job = [chain_id, lease = impl.lease.name(),
+              attributes = std::move(attributes)](Database& database) {
+    std::optional<std::int64_t> id;
+    {
+      Query row =
+          database.query("SELECT id FROM layers WHERE chain_id = ?", {to_value(chain_id.digest())});
+      if (row.next()) id = row.integer(0);
+    }
+    if (!id) {
+      id = insert_layer(database, chain_id, attributes, false);
+    } else {
+      auto const diff =
+          attributes.diff_id ? std::optional(attributes.diff_id->digest()) : std::nullopt;
+      database.run(
+          "UPDATE layers SET diff_id = coalesce(diff_id, ?), last_used_at = ?, "
+          "usage_count = usage_count + 1 WHERE id = ?",
+          {to_value(diff), to_integer(now()), *id});
+      if (attributes.blob) add_blob(database, *id, *attributes.blob);
+    }
+    add_lease(database, lease, *id);
+    return LayerId{*id};
+  };
+  LayerId const id = co_await impl.write(std::move(job));
+  impl.leased.insert(id);
+  co_return id;
+}
+
+Task<void> Store::commit_snapshot(LayerId id, NewLayer files) {
+  Impl& impl = *impl_;
+  auto job = [&impl, id, files = std::move(files)](Database& database) mutable {
+    bool has_snapshot = false;
+    {
+      Query row = database.query("SELECT has_snapshot FROM layers WHERE id = ?", {id.value});
+      if (!row.next()) {
+        throw Error(ErrorKind::kNotFound,
+                    "layer " + std::to_string(id.value) + " is not in the store");
+      }
+      has_snapshot = row.integer(0) != 0;
+    }
+    if (has_snapshot) return true;
+    place_files(files.fs(), impl.snapshot_path(id));
+    database.run("UPDATE layers SET has_snapshot = 1, unsynced = 1, size = NULL WHERE id = ?",
+                 {id.value});
+    return true;
+  };
+  co_await impl.write(std::move(job));
+}
+
+Task<void> Store::set_sealed(LayerId id, DiffId diff_id, LayerBlob blob) {
+  auto job = [id, diff_id, blob = std::move(blob)](Database& database) {
+    database.run("UPDATE layers SET diff_id = ? WHERE id = ?",
+                 {to_value(diff_id.digest()), id.value});
+    if (database.changes() == 0) {
+      throw Error(ErrorKind::kNotFound,
+                  "layer " + std::to_string(id.value) + " is not in the store");
+    }
+    add_blob(database, id.value, blob);
+    return true;
+  };
+  co_await impl_->write(std::move(job));
+}
+
+Layer Store::get_layer(LayerId id) {
+  Database& database = impl_->reader;
+  Query row = database.query(
+      "SELECT diff_id, has_snapshot, size, description, kind, created_at, last_used_at, "
+      "usage_count "
+      "FROM layers WHERE id = ?",
+      {id.value});
+  if (!row.next()) {
+    throw Error(ErrorKind::kNotFound, "layer " + std::to_string(id.value) + " is not in the store");
+  }
+  Layer layer;
+  layer.id = id;
+  if (auto digest = row.optional_digest(0)) layer.diff_id = DiffId(*digest);
+  layer.has_snapshot = row.integer(1) != 0;
+  layer.size = row.integer(2);  // NULL, not measured yet, reads as 0
+  layer.description = row.text(3);
+  layer.kind = static_cast<RecordKind>(row.integer(4));
+  layer.created_at = to_timestamp(row.integer(5));
+  layer.last_used_at = to_timestamp(row.integer(6));
+  layer.usage_count = row.integer(7);
+  Query blobs = database.query(
+      "SELECT digest, size, media_type, sources, "
+      "EXISTS(SELECT 1 FROM blobs WHERE blobs.digest = layer_blobs.digest) "
+      "FROM layer_blobs WHERE layer = ? ORDER BY digest",
+      {id.value});
+  while (blobs.next()) {
+    layer.blobs.push_back({BlobDigest(blobs.digest(0)), blobs.integer(1), blobs.text(2),
+                           split_sources(blobs.text(3)), blobs.integer(4) != 0});
+  }
+  if (!layer.has_snapshot && !layer.blobs.empty()) layer.size = layer.blobs.front().size;
+  return layer;
+}
+
+std::optional<LayerId> Store::find_layer(ChainId chain_id) {
+  Query row = impl_->reader.query("SELECT id FROM layers WHERE chain_id = ?",
+                                  {to_value(chain_id.digest())});
+  if (!row.next()) return std::nullopt;
+  return LayerId{row.integer(0)};
+}
+
+std::filesystem::path Store::snapshot_path(LayerId id) const {
+  return impl_->snapshot_path(id) / "fs";
+}
+
+Task<bool> Store::use(LayerChain chain) {
+  Impl& impl = *impl_;
+  std::erase_if(chain, [&](LayerId id) { return impl.leased.contains(id); });
+  if (chain.empty()) co_return true;
+  auto job = [chain, lease = impl.lease.name()](Database& database) {
+    for (LayerId const id : chain) {
+      if (!database.query("SELECT 1 FROM layers WHERE id = ?", {id.value}).next()) return false;
+    }
+    std::int64_t const time = to_integer(now());
+    for (LayerId const id : chain) {
+      database.run("UPDATE layers SET last_used_at = ?, usage_count = usage_count + 1 WHERE id = ?",
+                   {time, id.value});
+      add_lease(database, lease, id.value);
+    }
+    return true;
+  };
+  bool const all_there = co_await impl.write(std::move(job));
+  if (all_there) impl.leased.insert(chain.begin(), chain.end());
+  co_return all_there;
+}
+
+}  // namespace cobuild::store

@@ -1,0 +1,51 @@
+#pragma once
+
+/// Locks by name, among processes and within this one. Private to core/store.
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include <filesystem>
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "core/async/task.hpp"
+#include "core/sys/fs.hpp"
+
+namespace cobuild::store {
+
+class LockTable : public std::enable_shared_from_this<LockTable> {
+ public:
+  LockTable(asio::any_io_executor executor, std::filesystem::path directory)
+      : executor_(std::move(executor)), directory_(std::move(directory)) {}
+
+  /// A lock that is held. Letting go removes the file and wakes who waits in this process.
+  class Held {
+   public:
+    Held(Held&& other) noexcept = default;
+    Held& operator=(Held&& other) noexcept;
+    ~Held() { release(); }
+
+   private:
+    friend class LockTable;
+    Held(std::shared_ptr<LockTable> table, std::filesystem::path path, UniqueFd fd);
+    void release() noexcept;
+    std::shared_ptr<LockTable> table_;  ///< Null once moved from.
+    std::filesystem::path path_;
+    UniqueFd fd_;
+  };
+
+  [[nodiscard]] std::optional<Held> try_lock(std::string_view name);
+  /// Waits until it can be had. Cancelling gives up.
+  Task<Held> lock(std::string name);
+
+ private:
+  asio::any_io_executor executor_;
+  std::filesystem::path directory_;
+  std::list<asio::steady_timer> waiters_;
+};
+
+}  // namespace cobuild::store

@@ -1,0 +1,116 @@
+#pragma once
+
+/// The store's inside, for the files of core/store only.
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/thread_pool.hpp>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "core/async/concurrency.hpp"
+#include "core/async/semaphore.hpp"
+#include "core/store/database.hpp"
+#include "core/store/lock_table.hpp"
+#include "core/store/pending_rows.hpp"
+#include "core/store/process_lease.hpp"
+#include "core/store/store.hpp"
+
+namespace cobuild::store {
+
+class Store::Impl {
+ public:
+  Impl(asio::io_context& loop_, asio::thread_pool& pool_, Options options);
+
+  asio::thread_pool& pool;
+  std::filesystem::path root;
+  /// Two connections: queries on the loop see the last commit and never wait for a writer.
+  Database writer;  ///< Used on the pool, by whoever holds the slot of `writing`.
+  Database reader;  ///< Used on the loop.
+  Semaphore writing;
+  ProcessLease lease;
+  std::shared_ptr<LockTable> locks;
+
+  /// What this process has leased already: using it again needs no transaction.
+  std::unordered_set<LayerId> leased;
+  std::unordered_set<std::string> leased_caches;
+
+  // Rows on their way: added to `pending` on the loop; `sealed` are being written on the pool.
+  PendingRows pending;
+  std::vector<std::shared_ptr<const PendingRows>> sealed;
+  WrittenIds written_ids;
+  std::int64_t next_pending_id = -1;
+
+  [[nodiscard]] std::filesystem::path leases_path() const { return root / "leases"; }
+  /// ingest/<lease>: this process's own temporary files.
+  [[nodiscard]] std::filesystem::path scratch_path() const {
+    return root / "ingest" / lease.name();
+  }
+  [[nodiscard]] std::filesystem::path snapshot_path(LayerId id) const {
+    return root / "snapshots" / std::to_string(id.value);
+  }
+  [[nodiscard]] std::filesystem::path blob_path(const Digest& digest) const {
+    return root / "blobs" / "sha256" / digest.hex();
+  }
+  [[nodiscard]] std::filesystem::path cache_path(std::string_view id) const {
+    return root / "caches" / Digest::of(id).hex();
+  }
+
+  /// The id by which a key is known now: a pending one gets its real one when it is written.
+  [[nodiscard]] std::int64_t resolve(std::int64_t id) const;
+  /// The rows that lookups must see beside the database's.
+  template <class Fn>
+  void for_each_pending(Fn fn) const {
+    for (const auto& rows : sealed) fn(*rows);
+    fn(pending);
+  }
+
+  /// Runs `fn(Database&)` on the pool within a transaction, which is committed unless it throws.
+  template <class Fn>
+  Task<std::invoke_result_t<Fn&, Database&>> write(Fn fn) {
+    auto const slot = co_await writing.acquire();
+    auto job = [database = &writer, fn = std::move(fn)]() mutable {
+      Transaction transaction(*database);
+      auto result = fn(*database);
+      transaction.commit();
+      return result;
+    };
+    co_return co_await offload(pool, std::move(job));
+  }
+
+  /// As write, without a transaction around it: for long work that makes its own.
+  template <class Fn>
+  Task<std::invoke_result_t<Fn&, Database&>> write_in_steps(Fn fn) {
+    auto const slot = co_await writing.acquire();
+    auto job = [database = &writer, fn = std::move(fn)]() mutable { return fn(*database); };
+    co_return co_await offload(pool, std::move(job));
+  }
+
+  /// Writes what is pending.
+  Task<void> publish();
+  /// The same at once, on this thread, when nothing else is going on.
+  void publish_blocking();
+
+  mutable std::filesystem::path logs;  ///< Empty until asked for.
+};
+
+/// Notes in the caller's transaction that the process of `lease` uses a layer.
+void add_lease(Database& database, std::string_view lease, std::int64_t layer);
+
+/// Removes what dead processes left in the store: their leases and temporary files. Blocking.
+void sweep_dead_processes(Database& database, const std::filesystem::path& root,
+                          const std::string& own_lease);
+
+[[nodiscard]] inline std::int64_t to_integer(Timestamp time) {
+  return time.time_since_epoch().count();
+}
+[[nodiscard]] inline Timestamp to_timestamp(std::int64_t nanoseconds) {
+  return Timestamp(std::chrono::nanoseconds(nanoseconds));
+}
+
+}  // namespace cobuild::store

@@ -1,0 +1,34 @@
+#pragma once
+
+/// Which records du and prune are about (F5.5.4).
+
+#include <string>
+#include <vector>
+
+#include "core/store/collect.hpp"
+
+namespace cobuild::store {
+
+/// Filters in containerd's syntax: "type==regular,inuse", with ==, !=, ~= (a regular expression)
+/// and presence; comma means and, several filters mean or, none means all.
+class UsageFilter {
+ public:
+  /// \throws Error kInvalidInput: `what` names the command in the message ("prune", "diskusage").
+  UsageFilter(const std::vector<std::string>& filters, std::string_view what);
+
+  [[nodiscard]] bool matches(const UsageRecord& record) const;
+
+ private:
+  enum class Operator { kPresent, kEqual, kNotEqual, kMatches };
+  struct Selector {
+    std::string field;
+    Operator op = Operator::kPresent;
+    std::string value;
+  };
+  class Parser;
+  [[nodiscard]] static bool matches(const Selector& selector, const UsageRecord& record);
+
+  std::vector<std::vector<Selector>> alternatives_;
+};
+
+}  // namespace cobuild::store

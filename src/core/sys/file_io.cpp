@@ -1,0 +1,71 @@
+#include "core/sys/file_io.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "core/base/error.hpp"
+#include "core/base/units.hpp"
+#include "core/sys/fs.hpp"
+
+namespace cobuild {
+namespace {
+
+constexpr std::size_t kReadBytes = 64 * 1024;
+
+void write_all(int fd, std::string_view text, const std::string& what) {
+  while (!text.empty()) {
+    ssize_t const count = ::write(fd, text.data(), text.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) throw Error::from_errno(errno, "write " + what);
+    text.remove_prefix(static_cast<std::size_t>(count));
+  }
+}
+
+}  // namespace
+
+std::string read_all(int fd, std::size_t bytes_max, const std::string& what) {
+  std::string text;
+  for (;;) {
+    std::size_t const used = text.size();
+    text.resize(used + kReadBytes);
+    ssize_t const count = ::read(fd, text.data() + used, kReadBytes);
+    int const error = errno;
+    text.resize(used + static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
+    if (count < 0 && error == EINTR) continue;
+    if (count < 0) throw Error::from_errno(error, "read " + what);
+    if (count == 0) return text;
+    if (text.size() > bytes_max) {
+      throw Error(ErrorKind::kInvalidInput,
+                  what + " is larger than " + format_bytes(static_cast<std::int64_t>(bytes_max)));
+    }
+  }
+}
+
+std::optional<std::string> read_file_if_exists(const std::filesystem::path& path,
+                                               std::size_t bytes_max) {
+  int const fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
+  if (fd < 0) throw Error::from_errno(errno, "open " + path.string());
+  UniqueFd const file(fd);
+  return read_all(file.get(), bytes_max, path.string());
+}
+
+void replace_file(const std::filesystem::path& path, const std::string& text) {
+  std::string const temporary = path.string() + ".tmp" + std::to_string(::getpid());
+  try {
+    UniqueFd file = open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    write_all(file.get(), text, path.string());
+    file.close();
+    if (::rename(temporary.c_str(), path.c_str()) != 0) {
+      throw Error::from_errno(errno, "rename " + temporary + " to " + path.string());
+    }
+  } catch (...) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
+}
+
+}  // namespace cobuild

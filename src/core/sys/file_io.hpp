@@ -1,0 +1,23 @@
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+namespace cobuild {
+
+/// Everything in `fd` from its position to its end. `what` names it in errors. Blocking.
+/// \throws Error kInvalidInput when there is more than `bytes_max`.
+[[nodiscard]] std::string read_all(int fd, std::size_t bytes_max, const std::string& what);
+
+/// The file's content; nullopt when there is no such file. Blocking.
+/// \throws Error as read_all, and when it cannot be read.
+[[nodiscard]] std::optional<std::string> read_file_if_exists(const std::filesystem::path& path,
+                                                             std::size_t bytes_max);
+
+/// Writes `text` to `path`, whole or not at all: a temporary name in the same directory, renamed. Mode
+/// 0666 less the umask. Blocking. \throws Error naming the path.
+void replace_file(const std::filesystem::path& path, const std::string& text);
+
+}  // namespace cobuild

@@ -1,0 +1,231 @@
+#include <algorithm>
+#include <iterator>
+
+#include "core/base/error.hpp"
+#include "core/base/go_quote.hpp"
+#include "core/base/suggest.hpp"
+#include "dockerfile/conversion.hpp"
+#include "oci/spec/reference.hpp"
+
+namespace cobuild::dockerfile {
+namespace {
+
+std::vector<std::string> known_image_names(const Conversion& conversion) {
+  std::vector<std::string> names = conversion.stages.names();
+  for (const char* name : {"alpine", "busybox", "centos", "debian", "golang", "ubuntu", "fedora"}) {
+    names.emplace_back(name);
+    names.push_back(std::string(name) + ":latest");
+  }
+  return names;
+}
+
+oci::ImageConfig scratch_config(const oci::Platform& platform) {
+  oci::ImageConfig config;
+  config.platform = platform;
+  config.config.working_dir = "/";
+  if (platform.os != "windows") config.config.env = {std::string(kDefaultPath)};
+  return config;
+}
+
+class BaseResolver {
+ public:
+  BaseResolver(Conversion& conversion, const ResolvedImages& images)
+      : conversion_(conversion), images_(images) {}
+
+  std::vector<ImageRequest> run(StageState& target) {
+    // Triggers may copy from images that the file does not name: then there is another round.
+    for (int round = 0; round < kImageRounds_max; ++round) {
+      auto const reachable = reachable_stages(target);
+      resolve_all(reachable);
+      if (!missing_.empty()) return std::move(missing_);
+      if (!read_triggers(reachable)) return {};
+    }
+    throw Error(ErrorKind::kInvalidInput, "ONBUILD triggers lead to ever more images");
+  }
+
+ private:
+  void resolve_all(const std::set<const StageState*>& reachable) {
+    for (const auto& stage : conversion_.stages.all()) {
+      if (stage->base != nullptr || stage->dispatched || stage->resolved) continue;
+      try {
+        resolve(*stage, reachable.contains(stage.get()));
+      } catch (const Error& error) {
+        throw error.with_span(conversion_.span(stage->lines));
+      }
+    }
+  }
+
+  void resolve(StageState& stage, bool is_reachable) {
+    if (stage.base_name == kScratchName) {
+      stage.image = scratch_config(conversion_.target_platform);
+      stage.platform = conversion_.target_platform;
+      stage.resolved = is_reachable;
+      stage.dispatched = stage.unregistered;
+      return;
+    }
+    std::string const written = stage.base_name;
+    oci::Reference reference = parse_name(written);
+    if (!is_reachable) return;
+    refuse_named_context(conversion_, written, stage.lines);
+    oci::Platform platform = stage.platform.value_or(conversion_.target_platform);
+    ImageKey const key{reference.to_string(), oci::format_platform_all(platform)};
+    auto const image = images_.find(key);
+    if (image == images_.end()) {
+      request(stage, key, written, platform);
+      return;
+    }
+    stage.resolved = true;
+    stage.dispatched = stage.unregistered;
+    stage.base_image_config = image->second.config;
+    stage.image = oci::parse_image_config(image->second.config);
+    if (!stage.platform && conversion_.implicit_target) detect_platform(stage.image, platform);
+    if (!image->second.digest.empty()) {
+      reference.digest = BlobDigest(Digest::parse(image->second.digest));
+    }
+    start_from(stage, reference.to_string(), written, platform);
+  }
+
+  static oci::Reference parse_name(const std::string& written) {
+    try {
+      return oci::Reference::parse(written);
+    } catch (const Error& error) {
+      throw error.with_context("failed to parse stage name " + go_quote(written));
+    }
+  }
+
+  void request(StageState& stage, const ImageKey& key, const std::string& written,
+               const oci::Platform& platform) {
+    auto const same = [&key](const ImageRequest& one) { return one.key == key; };
+    if (std::ranges::any_of(missing_, same)) return;
+    ImageRequest image;
+    image.key = key;
+    image.platform = to_pb(platform);
+    image.resolve_mode = conversion_.options.image_resolve_mode;
+    image.written = written;
+    image.step_name = "[";
+    if (conversion_.options.multi_platform) image.step_name += key.platform + " ";
+    image.step_name += "internal] load metadata for " + key.reference;
+    image.span = conversion_.span(stage.lines);
+    image.suggestion = did_you_mean(written, known_image_names(conversion_));
+    missing_.push_back(std::move(image));
+  }
+
+  /// F1.4.10: nobody asked for a platform, and the image is for another one that runs here.
+  void detect_platform(const oci::ImageConfig& image, oci::Platform& platform) const {
+    const oci::Platform& build = conversion_.build_platform;
+    if (image.platform.os == build.os && image.platform.architecture == build.architecture) {
+      platform = build;
+    }
+  }
+
+  void start_from(StageState& stage, const std::string& source, const std::string& written,
+                  const oci::Platform& platform) {
+    auto& history = stage.image.history;
+    bool const is_empty = stage.image.diff_ids.empty() &&
+                          std::ranges::all_of(history, &oci::History::empty_layer);
+    for (oci::History& entry : history) {
+      conversion_.history.push_back({stage.history, std::move(entry)});
+      stage.history = static_cast<int>(conversion_.history.size()) - 1;
+    }
+    history.clear();
+    stage.image.created.reset();
+    stage.base_name = source;
+    if (!is_empty) {
+      stage.state.tree = conversion_.graph.add(image_node(stage, source, platform));
+      stage.state.platform = to_pb(oci::normalize_platform(platform));
+      check_platform(stage, written, platform);
+    }
+    stage.platform = platform;
+  }
+
+  Node image_node(StageState& stage, const std::string& source, const oci::Platform& platform) {
+    SourceNode op{.op = {}, .has_platform = true};
+    op.op.set_identifier("docker-image://" + source);
+    Node node{.op = {}, .platform = to_pb(platform), .metadata = {}, .lines = stage.lines};
+    if (conversion_.options.image_resolve_mode == ImageResolveMode::kPull) {
+      (*op.op.mutable_attrs())["image.resolvemode"] = "pull";
+      add_cap(node, "source.image.resolvemode");
+    } else if (conversion_.options.image_resolve_mode == ImageResolveMode::kLocal) {
+      (*op.op.mutable_attrs())["image.resolvemode"] = "local";
+    }
+    node.op = std::move(op);
+    add_cap(node, "source.image");
+    set_command(node, stage.parsed != nullptr ? stage.parsed->code : "");
+    set_name(node, step_name(conversion_, stage, "FROM " + source, &platform, EnvList()));
+    return node;
+  }
+
+  void check_platform(const StageState& stage, const std::string& written, const oci::Platform& expected) {
+    const oci::Platform& actual = stage.image.platform;
+    if (expected.os == actual.os && expected.architecture == actual.architecture) return;
+    auto const format = [](const oci::Platform& platform) {
+      return go_quote(oci::format_platform_all(oci::normalize_platform(platform)));
+    };
+    conversion_.linter.report(Rule::kInvalidBaseImagePlatform,
+                              "Base image " + written + " was pulled with platform " + format(actual) +
+                                  ", expected " + format(expected) + " for current build",
+                              stage.lines, {});
+  }
+
+  /// Puts the ONBUILD triggers of the bases in front of the stages' own instructions. Returns whether
+  /// one of them copies from elsewhere.
+  bool read_triggers(const std::set<const StageState*>& reachable) {
+    bool has_new_sources = false;
+    std::vector<StageState*> stages;
+    for (const auto& stage : conversion_.stages.all()) {
+      if (reachable.contains(stage.get())) stages.push_back(stage.get());
+    }
+    for (StageState* const stage : stages) {
+      if (stage->triggers_read) continue;
+      stage->triggers_read = true;
+      std::vector<std::string> triggers = std::move(stage->image.config.on_build);
+      stage->image.config.on_build.clear();
+      if (stage->base != nullptr) {
+        for (const StageCommand& command : stage->base->commands) {
+          const auto* const onbuild = std::get_if<OnbuildCommand>(&command.instruction->command);
+          if (onbuild != nullptr) triggers.push_back(onbuild->trigger);
+        }
+      }
+      if (stage->unregistered || triggers.empty()) continue;
+      try {
+        has_new_sources |= add_triggers(*stage, triggers);
+      } catch (const Error& error) {
+        throw error.with_span(conversion_.span(stage->lines));
+      }
+    }
+    return has_new_sources;
+  }
+
+  bool add_triggers(StageState& stage, const std::vector<std::string>& triggers) {
+    bool has_sources = false;
+    std::vector<StageCommand> commands;
+    for (const std::string& trigger : triggers) {
+      StatementList list = read_statements(trigger);
+      if (!list.faults.empty()) throw Error(ErrorKind::kInvalidInput, list.faults[0].message);
+      if (list.statements.size() != 1) {
+        throw Error(ErrorKind::kInvalidInput, "onbuild trigger should be a single expression");
+      }
+      list.statements[0].lines = stage.lines;
+      Instruction& instruction =
+          conversion_.trigger_instructions.emplace_back(parse_instruction(list.statements[0], nullptr));
+      commands.push_back(bind_command(conversion_, stage, instruction, true));
+      has_sources |= commands.back().source != nullptr;
+    }
+    stage.step_count += static_cast<int>(commands.size());
+    stage.commands.insert(stage.commands.begin(), commands.begin(), commands.end());
+    return has_sources;
+  }
+
+  Conversion& conversion_;
+  const ResolvedImages& images_;
+  std::vector<ImageRequest> missing_;
+};
+
+}  // namespace
+
+std::vector<ImageRequest> resolve_bases(Conversion& conversion, StageState& target,
+                                        const ResolvedImages& images) {
+  return BaseResolver(conversion, images).run(target);
+}
+
+}  // namespace cobuild::dockerfile

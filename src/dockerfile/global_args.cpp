@@ -1,0 +1,128 @@
+#include <array>
+
+#include "core/base/error.hpp"
+#include "core/base/go_quote.hpp"
+#include "dockerfile/conversion.hpp"
+#include "dockerfile/text.hpp"
+#include "oci/spec/reference.hpp"
+
+namespace cobuild::dockerfile {
+namespace {
+
+/// BUILDPLATFORM and its kin (F1.5.14, F1.5.15), as the build args override them.
+EnvList platform_args(const Conversion& conversion) {
+  const oci::Platform& build = conversion.build_platform;
+  const oci::Platform& target = conversion.target_platform;
+  std::string stage = conversion.options.target;
+  if (stage.empty()) stage = conversion.file.stages.back().name;
+  if (stage.empty()) stage = "default";
+  std::array<std::pair<std::string, std::string>, 11> const values{
+      {{"BUILDPLATFORM", oci::format_platform(build)},
+       {"BUILDOS", build.os},
+       {"BUILDOSVERSION", build.os_version},
+       {"BUILDARCH", build.architecture},
+       {"BUILDVARIANT", build.variant},
+       {"TARGETPLATFORM", oci::format_platform_all(target)},
+       {"TARGETOS", target.os},
+       {"TARGETOSVERSION", target.os_version},
+       {"TARGETARCH", target.architecture},
+       {"TARGETVARIANT", target.variant},
+       {"TARGETSTAGE", stage}}};
+  EnvList args;
+  for (const auto& [key, value] : values) {
+    auto const given = conversion.build_args.find(key);
+    args.set(key, given != conversion.build_args.end() ? given->second : value);
+  }
+  return args;
+}
+
+/// `args` with the file's global ARGs evaluated from left to right.
+EnvList evaluate(const Conversion& conversion, EnvList args,
+                 const std::map<std::string, std::string>& build_args) {
+  for (const Instruction& instruction : conversion.file.global_args) {
+    for (const ArgCommand::Arg& arg : std::get<ArgCommand>(instruction.command).args) {
+      auto const given = build_args.find(arg.key);
+      if (given != build_args.end()) {
+        args.set(arg.key, given->second);
+      } else if (arg.value) {
+        try {
+          args.set(arg.key, expand_word(*arg.value, args, conversion.words).text);
+        } catch (const Error& error) {
+          throw error.with_span(conversion.span(instruction.lines));
+        }
+      }
+    }
+  }
+  return args;
+}
+
+/// F1.12.17: base names should be valid when nobody gives build args.
+void check_default_bases(Conversion& conversion, const EnvList& platform) {
+  try {
+    EnvList const args = evaluate(conversion, platform, {});
+    for (const Stage& stage : conversion.file.stages) {
+      std::string const name = expand_word(stage.base, args, conversion.words).text;
+      if (oci::Reference::try_parse(name)) continue;
+      conversion.linter.report(Rule::kInvalidDefaultArgInFrom,
+                               "Default value for ARG " + stage.base +
+                                   " results in empty or invalid base image name",
+                               stage.lines, {});
+    }
+  } catch (const Error&) {
+    return;  // The conversion fails at the same place, and says so.
+  }
+}
+
+/// F1.5.25 to F1.5.27; the value becomes the number, which stages see.
+void read_epoch(Conversion& conversion) {
+  std::string const key = "SOURCE_DATE_EPOCH";
+  auto const given = conversion.build_args.find(key);
+  const std::string* const global = conversion.global_args.find(key);
+  if (given == conversion.build_args.end() && (global == nullptr || global->empty())) return;
+  std::string const value = given != conversion.build_args.end() ? given->second : *global;
+  std::string seconds;
+  if (auto const number = try_parse_integer(value)) {
+    if (*number < -std::int64_t{9'000'000'000} || *number > std::int64_t{9'000'000'000}) {
+      throw Error(ErrorKind::kInvalidInput, "invalid SOURCE_DATE_EPOCH: " + value);
+    }
+    conversion.epoch = Timestamp(std::chrono::seconds(*number));
+    seconds = std::to_string(*number);
+  } else if (!value.empty() && value != "context") {
+    for (const Stage& stage : conversion.file.stages) {
+      if (!equals_ignoring_case(stage.name, value)) continue;
+      throw Error(ErrorKind::kUnsupported,
+                  "SOURCE_DATE_EPOCH from a stage is not supported yet: give a number of seconds")
+          .with_span(conversion.span(stage.lines));
+    }
+    throw Error(ErrorKind::kInvalidInput, "invalid SOURCE_DATE_EPOCH: " + value);
+  }
+  if (given != conversion.build_args.end()) {
+    if (seconds.empty()) {
+      conversion.build_args.erase(key);
+    } else {
+      conversion.build_args[key] = seconds;
+    }
+  }
+  if (global == nullptr) return;
+  if (seconds.empty()) {
+    conversion.global_args.erase(key);
+  } else {
+    conversion.global_args.set(key, seconds);
+  }
+}
+
+}  // namespace
+
+void read_global_args(Conversion& conversion) {
+  EnvList const platform = platform_args(conversion);
+  check_default_bases(conversion, platform);
+  conversion.global_args = evaluate(conversion, platform, conversion.build_args);
+  for (const Instruction& instruction : conversion.file.global_args) {
+    for (const ArgCommand::Arg& arg : std::get<ArgCommand>(instruction.command).args) {
+      conversion.declared_global_args.insert(arg.key);
+    }
+  }
+  read_epoch(conversion);
+}
+
+}  // namespace cobuild::dockerfile

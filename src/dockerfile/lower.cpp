@@ -1,0 +1,182 @@
+#include <boost/json/array.hpp>
+
+#include <algorithm>
+
+#include "core/base/error.hpp"
+#include "core/base/go_path.hpp"
+#include "core/base/utf8.hpp"
+#include "dockerfile/conversion.hpp"
+#include "dockerfile/step_builder.hpp"
+#include "dockerfile/text.hpp"
+#include "oci/spec/json_text.hpp"
+
+namespace cobuild::dockerfile {
+namespace {
+
+/// A name that is not UTF-8 becomes one that matches nothing, as it does in BuildKit.
+std::string json_list(const std::vector<std::string>& items) {
+  boost::json::array list;
+  for (const std::string& item : items) list.emplace_back(to_valid_utf8(item));
+  return oci::to_compact_text(list);
+}
+
+/// A directory of the user's as a source.
+Node local_source(const ConvertOptions& options, const std::string& name) {
+  SourceNode source;
+  source.op.set_identifier("local://" + name);
+  auto& attributes = *source.op.mutable_attrs();
+  attributes["local.sharedkeyhint"] = name;
+  auto const own = options.local_session_ids.find(name);
+  const std::string& session = own != options.local_session_ids.end() ? own->second : options.session_id;
+  Node node;
+  add_cap(node, "source.local");
+  add_cap(node, "source.local.sharedkeyhint");
+  if (!session.empty()) {
+    attributes["local.session"] = session;
+    add_cap(node, "source.local.sessionid");
+  }
+  node.op = std::move(source);
+  return node;
+}
+
+void set_attribute(Node& node, const char* attribute, const char* cap,
+                   const std::vector<std::string>& items) {
+  if (items.empty()) return;
+  (*std::get<SourceNode>(node.op).op.mutable_attrs())[attribute] = json_list(items);
+  add_cap(node, cap);
+}
+
+/// How the Dockerfile itself was loaded: goes into the source map.
+pb::Definition dockerfile_definition(const ConvertOptions& options, const pb::Platform& platform) {
+  Node node = local_source(options, options.dockerfile_name);
+  std::vector<std::string> paths{options.filename, ignore_filename_for(options.filename)};
+  if (go_path::base(options.filename) == "Dockerfile") {
+    paths.push_back(go_path::join(go_path::dir(options.filename), "dockerfile"));
+  }
+  set_attribute(node, "local.followpaths", "source.local.followpaths", paths);
+  (*std::get<SourceNode>(node.op).op.mutable_attrs())["local.differ"] = "none";
+  set_name(node, load_dockerfile_step_name(options));
+  return encode(&node, platform, nullptr);
+}
+
+/// Relative and sorted; empty when all of the context is needed.
+std::vector<std::string> relative_paths(const std::set<std::string>& paths) {
+  std::vector<std::string> out;
+  for (const std::string& path : paths) {
+    if (path == "/") return {};
+    out.push_back(go_path::join(".", path));
+  }
+  std::ranges::sort(out);
+  return out;
+}
+
+class Lowering {
+ public:
+  Lowering(const Parsed& parsed, const ConvertOptions& options) : conversion_(checked(parsed), options) {
+    conversion_.build_context = conversion_.graph.add(Node{});
+    read_global_args(conversion_);
+    target_ = &build_stages(conversion_);
+  }
+
+  std::vector<ImageRequest> resolve(const ResolvedImages& images) {
+    return resolve_bases(conversion_, *target_, images);
+  }
+
+  Lowered run() {
+    std::set<std::string> paths;
+    auto const reachable = reachable_stages(*target_);
+    for (const auto& stage : conversion_.stages.all()) {
+      if (!reachable.contains(stage.get()) || stage->dispatched) continue;
+      StepBuilder(conversion_, *stage).build();
+      paths.insert(stage->context_paths.begin(), stage->context_paths.end());
+    }
+    for (const auto& [key, value] : conversion_.options.labels) {
+      target_->image.config.labels[key] = value;
+    }
+    conversion_.linter.throw_if_fatal();
+    finish_context(relative_paths(paths));
+    set_platform();
+
+    Lowered lowered;
+    pb::Platform const platform = to_pb(conversion_.target_platform);
+    SourceText const source{.filename = conversion_.options.filename,
+                            .data = *conversion_.file.text,
+                            .definition = dockerfile_definition(conversion_.options, platform)};
+    lowered.definition = encode(target_->state.tree, platform, &source);
+    lowered.platform = to_pb(target_->image.platform);
+    lowered.image_config = oci::to_json(full_config());
+    lowered.base_image_config = target_->base_image_config;
+    lowered.epoch = conversion_.epoch;
+    lowered.warnings = conversion_.linter.take();
+    lowered.target_stage = target_->display_name;
+    lowered.context_paths = relative_paths(paths);
+    lowered.ignore_cache = target_->ignore_cache;
+    return lowered;
+  }
+
+ private:
+  static const ParsedFile& checked(const Parsed& parsed) {
+    parsed.throw_if_bad();
+    return *parsed.file;
+  }
+
+  void finish_context(const std::vector<std::string>& paths) {
+    const ConvertOptions& options = conversion_.options;
+    Node node = local_source(options, options.context_name);
+    set_attribute(node, "local.excludepatterns", "source.local.excludepatterns", options.ignore.patterns);
+    set_attribute(node, "local.followpaths", "source.local.followpaths", paths);
+    set_name(node, "[internal] load build context");
+    *conversion_.build_context = std::move(node);
+  }
+
+  /// F1.4.21.
+  void set_platform() {
+    oci::Platform& platform = target_->image.platform;
+    if (!conversion_.implicit_target) {
+      const oci::Platform& wanted = conversion_.target_platform;
+      bool const same = wanted.os == platform.os && wanted.architecture == platform.architecture;
+      platform.os = wanted.os;
+      platform.architecture = wanted.architecture;
+      if (!wanted.variant.empty() || !same) platform.variant = wanted.variant;
+      if (!wanted.os_version.empty() || !same) platform.os_version = wanted.os_version;
+      if (!wanted.os_features.empty()) platform.os_features = wanted.os_features;
+    }
+    platform = oci::normalize_platform(std::move(platform));
+  }
+
+  [[nodiscard]] oci::ImageConfig full_config() const {
+    oci::ImageConfig config = target_->image;
+    for (int i = target_->history; i >= 0; i = conversion_.history[static_cast<std::size_t>(i)].previous) {
+      config.history.push_back(conversion_.history[static_cast<std::size_t>(i)].entry);
+    }
+    std::ranges::reverse(config.history);
+    return config;
+  }
+
+  Conversion conversion_;
+  StageState* target_ = nullptr;
+};
+
+}  // namespace
+
+std::vector<ImageRequest> list_base_images(const Parsed& parsed, const ConvertOptions& options,
+                                           const ResolvedImages& resolved) {
+  return Lowering(parsed, options).resolve(resolved);
+}
+
+Lowered lower(const Parsed& parsed, const ConvertOptions& options, const ResolvedImages& resolved) {
+  Lowering lowering(parsed, options);
+  auto const missing = lowering.resolve(resolved);
+  if (!missing.empty()) {
+    throw Error(ErrorKind::kInternal, "the image config of " + missing[0].key.reference + " is missing");
+  }
+  return lowering.run();
+}
+
+std::string load_dockerfile_step_name(const ConvertOptions& options) {
+  return "[internal] load build definition from " + options.filename;
+}
+
+std::string load_ignore_file_step_name() { return "[internal] load .dockerignore"; }
+
+}  // namespace cobuild::dockerfile

@@ -1,0 +1,326 @@
+#include "dockerfile/step_builder.hpp"
+
+#include <algorithm>
+
+#include "core/base/error.hpp"
+#include "core/base/go_path.hpp"
+#include "core/base/go_quote.hpp"
+#include "core/base/suggest.hpp"
+#include "dockerfile/duration.hpp"
+#include "dockerfile/text.hpp"
+
+namespace cobuild::dockerfile {
+namespace {
+
+bool is_unseen_arg(const std::string& name) {
+  return name == "BUILDKIT_SBOM_SCAN_CONTEXT" || name == "BUILDKIT_SBOM_SCAN_STAGE";
+}
+
+std::string pair_text(const KeyValue& pair) { return " " + pair.key + "=" + pair.value; }
+
+void set_variable(std::vector<std::string>& env, const std::string& key, const std::string& value) {
+  auto const has_key = [&key](const std::string& entry) {
+    return entry.starts_with(key) && (entry.size() == key.size() || entry[key.size()] == '=');
+  };
+  auto const found = std::ranges::find_if(env, has_key);
+  if (found != env.end()) {
+    *found = key + "=" + value;
+  } else {
+    env.push_back(key + "=" + value);
+  }
+}
+
+/// system.NormalizePath of BuildKit, for Linux: a relative path starts at `parent`. Absolute paths stay
+/// as they are written.
+std::string absolute_path(const std::string& parent, const std::string& path) {
+  if (path.empty()) return parent;
+  return go_path::is_absolute(path) ? path : go_path::join(parent, path);
+}
+
+}  // namespace
+
+void StepBuilder::build() {
+  inherit(stage_);
+  stage_.dispatched = true;
+  try {
+    start_from_base();
+  } catch (const Error& error) {
+    throw error.with_span(conversion_.span(stage_.lines));
+  }
+  for (const StageCommand& command : stage_.commands) {
+    try {
+      apply(command);
+    } catch (const Error& error) {
+      throw error.with_span(conversion_.span(command.instruction->lines));
+    }
+  }
+}
+
+void StepBuilder::start_from_base() {
+  if (!stage_.platform) stage_.platform = conversion_.target_platform;
+  auto& config = stage_.image.config;
+  bool const has_path = std::ranges::any_of(
+      config.env, [](const std::string& entry) { return split_variable(entry).first == "PATH"; });
+  if (!has_path && stage_.platform->os != "windows") config.env.emplace_back(kDefaultPath);
+  for (const std::string& entry : config.env) {
+    auto [key, value] = split_variable(entry);
+    stage_.state.env.set(key, std::move(value));
+  }
+  if (!conversion_.options.hostname.empty()) stage_.state.hostname = conversion_.options.hostname;
+  if (!config.working_dir.empty()) enter_directory(config.working_dir);
+  if (!config.user.empty()) stage_.state.user = config.user;
+  stage_.state.network = conversion_.options.network;
+}
+
+void StepBuilder::apply(const StageCommand& command) {
+  instruction_ = command.instruction;
+  source_ = command.source;
+  stage_.in_trigger = command.is_trigger;
+  std::visit([this](const auto& one) { apply_to(one); }, command.instruction->command);
+}
+
+std::string StepBuilder::expand(const std::string& word) {
+  if (word.find_first_of("$'\"<\\`") == std::string::npos) return word;
+  ExpandedWord expanded = expand_word(word, env(), conversion_.words);
+  report_undefined(std::move(expanded.unmatched));
+  return std::move(expanded.text);
+}
+
+std::vector<std::string> StepBuilder::expand(const std::vector<std::string>& words) {
+  std::vector<std::string> out;
+  for (const std::string& word : words) out.push_back(expand(word));
+  return out;
+}
+
+std::vector<KeyValue> StepBuilder::expand(const std::vector<KeyValue>& pairs) {
+  std::vector<KeyValue> out;
+  for (const KeyValue& pair : pairs) {
+    std::string key = expand(pair.key);
+    out.push_back({std::move(key), expand(pair.value), pair.legacy});
+  }
+  return out;
+}
+
+std::string StepBuilder::expand_document(const std::string& content) {
+  ExpandedWord expanded = expand_word(content, env(), {.skip_quotes = true});
+  report_undefined(std::move(expanded.unmatched));
+  return std::move(expanded.text);
+}
+
+void StepBuilder::report_undefined(std::set<std::string> names) {
+  if (names.empty()) return;
+  for (const ArgCommand::Arg& arg : stage_.build_args) names.erase(arg.key);
+  for (const std::string& name : names) {
+    if (is_unseen_arg(name)) continue;
+    auto const match = closest_match(name, env().keys());
+    report(Rule::kUndefinedVar, "Usage of undefined variable '$" + name + "'" +
+                                    (match ? " (did you mean $" + *match + "?)" : ""));
+  }
+}
+
+void StepBuilder::report_at(Rule rule, std::string message, LineRange lines) {
+  conversion_.linter.report(rule, std::move(message), lines, instruction_->comments);
+}
+
+void StepBuilder::check_used_once(std::optional<LineRange>& earlier) {
+  if (earlier) {
+    report_at(Rule::kMultipleInstructionsDisallowed,
+              "Multiple " + instruction_->keyword +
+                  " instructions should not be used in the same stage because only the last one will "
+                  "be used",
+              *earlier);
+  }
+  earlier = instruction_->lines;
+}
+
+void StepBuilder::check_shell_form(const CommandLine& line) {
+  if (!line.is_shell_form || !stage_.image.config.shell.empty()) return;
+  report(Rule::kJsonArgsRecommended, "JSON arguments recommended for " + instruction_->keyword +
+                                         " to prevent unintended behavior related to OS signals");
+}
+
+std::vector<std::string> StepBuilder::with_shell(const std::vector<std::string>& args) const {
+  std::vector<std::string> out = stage_.image.config.shell;
+  if (out.empty()) {
+    out = stage_.image.platform.os == "windows" ? std::vector<std::string>{"cmd", "/S", "/C"}
+                                                : std::vector<std::string>{"/bin/sh", "-c"};
+  }
+  out.push_back(join(args, " "));
+  return out;
+}
+
+void StepBuilder::enter_directory(const std::string& path) {
+  std::string parent = stage_.image.config.working_dir;
+  if (parent.empty()) parent = "/";
+  if (!go_path::is_absolute(parent)) parent = go_path::join("/", parent);
+  stage_.image.config.working_dir = absolute_path(parent, path);
+  stage_.state.directory = stage_.image.config.working_dir;
+}
+
+void StepBuilder::apply_to(const EnvCommand& command) {
+  std::string message = "ENV";
+  auto const pairs = expand(command.pairs);
+  for (const KeyValue& pair : pairs) {
+    if (pair.legacy) {
+      report(Rule::kLegacyKeyValueFormat, "\"" + instruction_->keyword +
+                                              " key=value\" should be used instead of legacy \"" +
+                                              instruction_->keyword + " key value\" format");
+    }
+    if (names_a_secret(pair.key)) {
+      report(Rule::kSecretsUsedInArgOrEnv,
+             "Do not use ARG or ENV instructions for sensitive data (ENV " + go_quote(pair.key) + ")");
+    }
+    message += pair_text(pair);
+    stage_.state.env.set(pair.key, pair.value);
+    set_variable(stage_.image.config.env, pair.key, pair.value);
+  }
+  commit(std::move(message));
+}
+
+void StepBuilder::apply_to(const LabelCommand& command) {
+  std::string message = "LABEL";
+  auto const pairs = expand(command.pairs);
+  for (const KeyValue& pair : pairs) {
+    if (pair.legacy) {
+      report(Rule::kLegacyKeyValueFormat, "\"" + instruction_->keyword +
+                                              " key=value\" should be used instead of legacy \"" +
+                                              instruction_->keyword + " key value\" format");
+    }
+    stage_.image.config.labels[pair.key] = pair.value;
+    message += pair_text(pair);
+  }
+  commit(std::move(message));
+}
+
+void StepBuilder::apply_to(const ArgCommand& command) {
+  std::string message = "ARG";
+  for (ArgCommand::Arg arg : command.args) {
+    if (names_a_secret(arg.key)) {
+      report(Rule::kSecretsUsedInArgOrEnv,
+             "Do not use ARG or ENV instructions for sensitive data (ARG " + go_quote(arg.key) + ")");
+    }
+    auto const given = conversion_.build_args.find(arg.key);
+    const std::string* const global = conversion_.global_args.find(arg.key);
+    if (given != conversion_.build_args.end()) {
+      arg.value = given->second;  // The default is not even looked at.
+    } else if (arg.value) {
+      arg.value = expand(*arg.value);
+    } else if (global != nullptr) {
+      arg.value = *global;
+    }
+    if (arg.value && !is_unseen_arg(arg.key)) stage_.state.env.set(arg.key, *arg.value);
+    message += " " + arg.key + (arg.value ? "=" + *arg.value : "");
+    stage_.build_args.push_back(std::move(arg));
+  }
+  commit(std::move(message));
+}
+
+void StepBuilder::apply_to(const CmdCommand& command) {
+  check_used_once(stage_.cmd_lines);
+  check_shell_form(command.line);
+  auto args = command.line.is_shell_form ? with_shell(command.line.args) : command.line.args;
+  commit("CMD " + quoted_list(args));
+  stage_.image.config.cmd = std::move(args);
+  stage_.image.config.args_escaped = true;
+}
+
+void StepBuilder::apply_to(const EntrypointCommand& command) {
+  check_used_once(stage_.entrypoint_lines);
+  check_shell_form(command.line);
+  auto args = command.line.is_shell_form ? with_shell(command.line.args) : command.line.args;
+  commit("ENTRYPOINT " + quoted_list(args));
+  stage_.image.config.entrypoint = std::move(args);
+  if (!stage_.cmd_lines) stage_.image.config.cmd.clear();
+}
+
+void StepBuilder::apply_to(const ShellCommand& command) {
+  stage_.image.config.shell = command.shell;
+  commit("SHELL " + plain_list(command.shell));
+}
+
+void StepBuilder::apply_to(const WorkdirCommand& command) {
+  std::string const path = expand(command.path);
+  if (!stage_.workdir_set && !go_path::is_absolute(path)) {
+    report(Rule::kWorkdirRelativePath, "Relative workdir " + go_quote(path) +
+                                           " can have unexpected results if the base image changes");
+  }
+  stage_.workdir_set = true;
+  enter_directory(path);
+  std::string const directory = stage_.state.directory;
+  if (directory == "/") return commit("WORKDIR /");
+
+  FileNode file{.base = stage_.state.tree, .actions = {}};
+  pb::FileActionMkDir& mkdir = *file.actions.emplace_back().action.mutable_mkdir();
+  mkdir.set_path(go_path::clean(directory));
+  mkdir.set_mode(0755);
+  mkdir.set_makeparents(true);
+  mkdir.set_timestamp(conversion_.epoch ? conversion_.epoch->time_since_epoch().count() : -1);
+  if (!stage_.image.config.user.empty()) {
+    *mkdir.mutable_owner() = parse_owner(stage_.image.config.user);
+  }
+  Node node{.op = std::move(file), .platform = {}, .metadata = {}, .lines = instruction_->lines};
+  add_cap(node, "file.base");
+  set_name(node, step_name(conversion_, stage_, describe(instruction_->code, env(), conversion_.words),
+                           &*stage_.platform, env()));
+  stage_.state.tree = conversion_.graph.add(std::move(node));
+  commit("WORKDIR " + directory, true);
+}
+
+void StepBuilder::apply_to(const UserCommand& command) {
+  std::string const user = expand(command.user);
+  stage_.state.user = user;
+  stage_.image.config.user = user;
+  commit("USER " + user);
+}
+
+void StepBuilder::apply_to(const MaintainerCommand& command) {
+  stage_.image.author = command.name;
+  commit("MAINTAINER " + command.name);
+}
+
+void StepBuilder::apply_to(const StopSignalCommand& command) {
+  std::string const signal = expand(command.signal);
+  if (!is_signal(signal)) throw Error(ErrorKind::kInvalidInput, "invalid signal: " + signal);
+  stage_.image.config.stop_signal = signal;
+  commit("STOPSIGNAL " + signal);
+}
+
+void StepBuilder::apply_to(const VolumeCommand& command) {
+  auto const paths = expand(command.paths);
+  for (const std::string& path : paths) {
+    if (path.empty()) throw Error(ErrorKind::kInvalidInput, "VOLUME specified can not be an empty string");
+    stage_.image.config.volumes.insert(path);
+  }
+  commit("VOLUME " + plain_list(paths));
+}
+
+void StepBuilder::apply_to(const ExposeCommand& command) {
+  std::vector<std::string> ports;
+  std::vector<std::pair<Rule, std::string>> findings;
+  for (const std::string& word : command.ports) {
+    for (const std::string& port : expand_word(word, env(), conversion_.words).words) {
+      auto parsed = parse_ports(port, findings);
+      ports.insert(ports.end(), parsed.begin(), parsed.end());
+    }
+  }
+  for (auto& [rule, message] : findings) report(rule, std::move(message));
+  stage_.image.config.exposed_ports.insert(ports.begin(), ports.end());
+  commit("EXPOSE " + plain_list(ports));
+}
+
+void StepBuilder::apply_to(const OnbuildCommand& command) {
+  stage_.image.config.on_build.push_back(command.trigger);
+}
+
+void StepBuilder::apply_to(const HealthcheckCommand& command) {
+  check_used_once(stage_.healthcheck_lines);
+  const oci::HealthCheck& check = command.check;
+  stage_.image.config.healthcheck = check;
+  commit("HEALTHCHECK {Test:" + plain_list(check.test) + " Interval:" + format_duration(check.interval) +
+         " Timeout:" + format_duration(check.timeout) +
+         " StartPeriod:" + format_duration(check.start_period) +
+         " StartInterval:" + format_duration(check.start_interval) +
+         " Retries:" + std::to_string(check.retries) + "}");
+}
+
+}  // namespace cobuild::dockerfile

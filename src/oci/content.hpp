@@ -1,0 +1,99 @@
+#pragma once
+
+/// How oci sees content: as something that can be asked for by name or digest, wherever it is.
+///
+/// The registry client implements both sides, an OCI layout directory the first.
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/async/task.hpp"
+#include "core/base/digest.hpp"
+#include "oci/spec/descriptor.hpp"
+#include "oci/spec/reference.hpp"
+
+namespace cobuild::oci {
+
+/// A chunk handed to a sink, or asked of a reader, is at most this long.
+inline constexpr std::size_t kChunkBytesMax = 1024 * 1024;
+
+/// Where the bytes of a blob go, in order. write() suspends until there is room: this is the
+/// back-pressure. The chunk is valid until write() returns.
+class BlobSink {
+ public:
+  virtual ~BlobSink() = default;
+  virtual Task<void> write(std::span<const std::byte> chunk) = 0;
+};
+
+/// Where an earlier, broken fetch ended: so many bytes are with the caller already, and `hash` has
+/// seen exactly those.
+struct ResumePoint {
+  std::uint64_t offset = 0;
+  DigestWriter hash;
+};
+
+/// A manifest or an index, as it was stored. `descriptor` has its real media type, digest and size.
+struct ManifestContent {
+  Descriptor descriptor;
+  std::string bytes;
+};
+
+/// Something that has images. Every byte that it hands out has been checked, or the call throws.
+class ContentSource {
+ public:
+  virtual ~ContentSource() = default;
+
+  /// The manifest or index that `reference` names now (by its digest when it has one); nullopt if
+  /// there is none. \throws Error: kDenied, kUnavailable, kCorrupt.
+  virtual Task<std::optional<ManifestContent>> fetch_manifest(Reference reference) = 0;
+
+  /// Streams a blob of `repository` into `sink`, which must outlive the returned task; bytes before
+  /// `resume.offset` are not sent again. Returns only when size and digest of the whole have been
+  /// found right, which can be after the last byte was handed over: commit what the sink got only
+  /// then. \throws Error kCorrupt if they are not right, kNotFound, kDenied, kUnavailable.
+  virtual Task<void> fetch_blob(Reference repository, Descriptor blob, BlobSink& sink,
+                                ResumePoint resume) = 0;
+
+  /// From the start.
+  Task<void> fetch_blob(Reference repository, Descriptor blob, BlobSink& sink) {
+    return fetch_blob(std::move(repository), std::move(blob), sink, ResumePoint());
+  }
+};
+
+/// The bytes of a blob, in order, for those who send it.
+class BlobReader {
+ public:
+  virtual ~BlobReader() = default;
+  /// Fills the front of `buffer`; 0 at the end. The buffer must stay valid until this returns.
+  virtual Task<std::size_t> read(std::span<std::byte> buffer) = 0;
+};
+
+/// Starts reading a blob from its first byte; called again when sending is tried again.
+using OpenBlob = std::function<std::unique_ptr<BlobReader>()>;
+
+/// Something that images can be sent to.
+class ContentTarget {
+ public:
+  virtual ~ContentTarget() = default;
+
+  /// Whether the blob is there already. \throws Error.
+  virtual Task<bool> has_blob(Reference repository, BlobDigest digest) = 0;
+
+  /// Sends a blob unless it is there; `mount_from` names repositories of the same registry that
+  /// have it. \throws Error.
+  virtual Task<void> push_blob(Reference repository, Descriptor blob, OpenBlob open,
+                               std::vector<std::string> mount_from) = 0;
+
+  /// Stores a manifest or index under the tag or digest of `reference`. What it refers to must have
+  /// been pushed. \throws Error.
+  virtual Task<void> push_manifest(Reference reference, ManifestContent manifest) = 0;
+};
+
+}  // namespace cobuild::oci

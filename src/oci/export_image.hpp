@@ -1,0 +1,83 @@
+#pragma once
+
+/// Images into archives and layout directories: `--output type=oci` and `type=docker` (F4.3).
+///
+/// Blocking functions for a pool thread. What is written by path appears whole or not at all: a
+/// temporary name in the same directory, renamed at the end, removed on failure. A full disk is an
+/// Error kUnavailable that says so and names the path.
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/base/digest.hpp"
+#include "core/base/go_time.hpp"
+#include "core/sys/fs.hpp"
+#include "oci/image_config_patch.hpp"
+#include "oci/spec/descriptor.hpp"
+
+namespace cobuild::oci {
+
+/// An image as exporters take it.
+struct ExportImage {
+  BuiltImage image;
+  std::vector<Descriptor> layers;  ///< In the manifest's order.
+  /// Written to `org.opencontainers.image.created` of the descriptor in index.json (F4.3.5).
+  Timestamp created;
+  /// Normalised names ("docker.io/library/alpine:latest"); may be none.
+  std::vector<std::string> names;
+  std::map<std::string, std::string> descriptor_annotations;
+};
+
+/// Opens a layer's blob for reading. Called on the thread that exports.
+/// \throws Error kNotFound when it is not here.
+using BlobOpener = std::function<UniqueFd(const BlobDigest&)>;
+
+/// Told how many bytes were written so far. May be empty.
+using ExportProgress = std::function<void(std::uint64_t bytes)>;
+
+enum class ArchiveFormat {
+  kOci,     ///< An OCI layout in a tar.
+  kDocker,  ///< The same with `manifest.json`, for `docker load`.
+};
+
+/// Writes the archive to `out_fd` (a file, a pipe, a socket), which stays the caller's. The size of
+/// each blob is checked and, where the kernel does not copy it by itself, its digest.
+/// \throws Error kCorrupt for a blob that is not what its descriptor says.
+void write_image_archive(const ExportImage& image, ArchiveFormat format,
+                         const BlobOpener& open_blob, int out_fd,
+                         const ExportProgress& progress = {});
+
+/// The same to a path.
+void write_image_archive(const ExportImage& image, ArchiveFormat format,
+                         const BlobOpener& open_blob, const std::filesystem::path& path,
+                         const ExportProgress& progress = {});
+
+/// Adds the image to the OCI layout in `directory`, which is made if it is missing (F4.3.6):
+/// blobs, then index.json under its lock. Entries of index.json with the same name are replaced,
+/// others stay; without names the tag is "latest". Blobs that are there already are not written.
+/// \throws Error kUnavailable "could not lock …" while another process holds index.json.lock;
+/// kCorrupt when the index.json that is there is none.
+void write_image_layout(const ExportImage& image, const BlobOpener& open_blob,
+                        const std::filesystem::path& directory,
+                        const ExportProgress& progress = {});
+
+/// What a build answers about the image (F4.1.9): containerimage.digest, .config.digest,
+/// .descriptor (base64 JSON) and image.name.
+[[nodiscard]] std::map<std::string, std::string> export_response(const ExportImage& image);
+
+/// The text of `--metadata-file` (F4.1.10): values that are base64 of a JSON object are inlined.
+[[nodiscard]] std::string metadata_json(const std::map<std::string, std::string>& response);
+
+/// Writes it: whole or not at all, mode 0666 less the umask.
+void write_metadata_file(const std::filesystem::path& path,
+                         const std::map<std::string, std::string>& response);
+
+/// What follows the last ':' or '@' of a name, as containerd's archives name it: "latest".
+[[nodiscard]] std::string oci_reference_name(std::string_view name);
+
+}  // namespace cobuild::oci

@@ -1,0 +1,29 @@
+#pragma once
+
+/// What image archives and layout directories have in common: descriptors and index.json.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "oci/export_image.hpp"
+#include "oci/spec/descriptor.hpp"
+#include "oci/spec/manifest.hpp"
+
+namespace cobuild::oci {
+
+inline constexpr std::string_view kOciLayoutText = R"({"imageLayoutVersion":"1.0.0"})";
+
+/// The image's manifest, with its creation time (F4.3.5).
+[[nodiscard]] Descriptor manifest_descriptor(const ExportImage& image);
+
+/// One for each name, with the annotations that carry it (F4.3.4); one without when there is none.
+[[nodiscard]] std::vector<Descriptor> named_descriptors(const ExportImage& image);
+
+/// `manifest`, with the annotations that carry a full name ("docker.io/library/a:1").
+[[nodiscard]] Descriptor with_name(Descriptor manifest, const std::string& name);
+
+/// index.json, compact as BuildKit writes it there.
+[[nodiscard]] std::string index_text(const Index& index);
+
+}  // namespace cobuild::oci

@@ -1,0 +1,63 @@
+#pragma once
+
+/// A layer directory becomes a layer's blob.
+///
+/// The tar is byte for byte what BuildKit writes for the same files (F4.5.15, F10.80 to F10.84):
+/// walk order, whole seconds, no names of users, only security.capability among the xattrs, sockets
+/// left out, parents before what is in them, deletions as `.wh.` entries, opaque directories as
+/// explicit deletions, and no entry for what is the same as below (F1.6.25, F10.19). Hence the
+/// diff ID is BuildKit's. The compressed bytes are ours.
+
+#include <boost/asio/thread_pool.hpp>
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <vector>
+
+#include "core/async/task.hpp"
+#include "core/base/digest.hpp"
+#include "core/base/go_time.hpp"
+#include "oci/compression.hpp"
+
+namespace cobuild::oci {
+
+struct DiffOptions {
+  /// Later modification times become this one (F4.6.2, `rewrite-timestamp`). Whiteouts have time 0.
+  std::optional<Timestamp> mtime_max;
+};
+
+/// Writes the tar of the changes in `layer_dir` to `out`, in pieces of at most 1 MiB. `lower_dirs`
+/// are the layer directories below, lowest first: what they hold decides whether a whiteout means
+/// anything and whether a file differs. The directories must not change meanwhile. Blocks; for a
+/// pool thread.
+/// \throws Error kInternal when a file changes size while it is read; kUnsupported for overlay's
+/// redirected directories.
+void write_layer_tar(const std::filesystem::path& layer_dir,
+                     const std::vector<std::filesystem::path>& lower_dirs,
+                     const DiffOptions& options, const ByteFn& out);
+
+struct SealOptions {
+  DiffOptions diff;
+  Compression compression = Compression::kGzip;
+  std::optional<int> level;
+  /// Threads that may help to compress; \see DeflateStream::Options::pool.
+  asio::thread_pool* pool = nullptr;
+};
+
+/// A layer as a manifest and a config name it.
+struct SealedLayer {
+  DiffId diff_id;
+  BlobDigest blob_digest;
+  std::int64_t blob_bytes = 0;
+  std::int64_t tar_bytes = 0;
+};
+
+/// Writes the blob of `layer_dir` to `out_fd`, at its current position, in one pass: tar, diff ID,
+/// compression and digest. Blocks; for a pool thread. `out_fd` stays the caller's.
+/// \throws Error as write_layer_tar; kUnavailable for a full disk, naming it.
+[[nodiscard]] SealedLayer seal_layer(const std::filesystem::path& layer_dir,
+                                     const std::vector<std::filesystem::path>& lower_dirs,
+                                     const SealOptions& options, int out_fd);
+
+}  // namespace cobuild::oci

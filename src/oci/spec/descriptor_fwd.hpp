@@ -1,0 +1,5 @@
+#pragma once
+
+namespace cobuild::oci {
+struct Descriptor;
+}

@@ -1,0 +1,60 @@
+#pragma once
+
+/// Digests of what an op reads of a tree (F2.6.12 to F2.6.16), equal to BuildKit's.
+///
+/// Files are hashed once: the digests of a local directory's files are remembered in the store
+/// under their inode, size and times, those of a ref under its layers.
+
+#include <string>
+#include <vector>
+
+#include "core/async/task.hpp"
+#include "core/base/digest.hpp"
+#include "core/solve/op.hpp"
+#include "ops/file_tree.hpp"
+#include "ops/op_digest.hpp"
+#include "ops/services.hpp"
+
+namespace cobuild::ops {
+
+/// The digest of what `selectors` name of `input`: for a local directory straight from the user's
+/// files, for layers from a mounted view of them (which fetches lazy ones). No selector at all
+/// means the whole tree. Cancellable between files.
+/// \throws Error kNotFound `failed to calculate checksum of ref X: "/x": not found` for paths that
+/// are missing (F9.1.4); what reading files throws.
+Task<Digest> content_digest(Services services, std::vector<ContentSelector> selectors,
+                            solve::Result input, solve::StepSink& step);
+
+/// Computes over one tree. Pure but for the tree; blocking; used by one thread.
+class ContentHash {
+ public:
+  explicit ContentHash(FileTree& tree) : tree_(tree) {}
+
+  /// The digest of one selection. Regular files whose digest is not remembered in their entry yet
+  /// are put into missing() and stand for nothing: hash them (hash_file), put the digests into
+  /// their entries, and ask again until nothing is missing.
+  /// \throws Error kNotFound `"/x": not found`.
+  [[nodiscard]] Digest digest_of(const ContentSelector& selector);
+
+  [[nodiscard]] const std::vector<FileTree::Entry*>& missing() const noexcept { return missing_; }
+  void forget_missing() { missing_.clear(); }
+
+  /// Of all selections together: what content_digest returns.
+  [[nodiscard]] static Digest combine(const std::vector<Digest>& digests);
+
+ private:
+  struct Included;
+  class Selection;
+  [[nodiscard]] Digest header_of(FileTree::Entry& entry);
+  [[nodiscard]] Digest subtree_of(FileTree::Entry& entry);
+  [[nodiscard]] Digest plain(std::string_view path, bool follow_links);
+
+  FileTree& tree_;
+  std::vector<FileTree::Entry*> missing_;
+};
+
+/// The digest of one entry by itself: its header (F2.6.12, F2.6.13), and for a regular file its
+/// bytes. May be called for several entries of one tree by several threads at once. Blocking.
+[[nodiscard]] Digest hash_entry(const FileTree& tree, const FileTree::Entry& entry);
+
+}  // namespace cobuild::ops

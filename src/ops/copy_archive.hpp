@@ -1,0 +1,36 @@
+#pragma once
+
+/// ADD of an archive: its files instead of itself (F1.7.19).
+
+#include <atomic>
+#include <optional>
+#include <string>
+
+#include "ops/copy_target.hpp"
+#include "ops/file_tree.hpp"
+
+namespace cobuild::ops {
+
+struct UnpackOptions {
+  std::optional<Owner> owner;    ///< Of every entry; else the archive's owners.
+  std::optional<timespec> time;  ///< Of the destination, if it is made.
+  const std::atomic<bool>* stop = nullptr;
+};
+
+/// Bounds of what an archive may do.
+inline constexpr std::size_t kArchiveEntriesMax = 16'000'000;
+inline constexpr std::size_t kArchivePathMax = 4096;
+
+/// Whether `entry` is a tar archive by its content: plain, or through gzip, bzip2, xz or zstd.
+/// Reads the first header. Anything that cannot be read as one is not one. Blocking.
+[[nodiscard]] bool is_archive(const FileTree& tree, const FileTree::Entry& entry);
+
+/// Unpacks the archive into the directory `destination`, which is made when missing. Entries
+/// replace what is there, but for directories, which are merged. Nothing is written outside of
+/// `destination`, whatever names, links and hard links say: it is their root. Device files that may
+/// not be made (in a user namespace) are left out. Blocking. \throws Error kCorrupt for a broken
+/// archive.
+void unpack_archive(const FileTree& tree, const FileTree::Entry& entry, const TargetRoot& target,
+                    const std::string& destination, const UnpackOptions& options);
+
+}  // namespace cobuild::ops

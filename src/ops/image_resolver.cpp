@@ -1,0 +1,163 @@
+#include "ops/image_resolver.hpp"
+
+#include <boost/json.hpp>
+
+#include <utility>
+
+#include "core/base/error.hpp"
+#include "oci/resolve.hpp"
+#include "oci/spec/image_config.hpp"
+#include "oci/spec/media_type.hpp"
+#include "oci/spec/reference.hpp"
+
+namespace cobuild::ops {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::string_view kManifestNotes = "image";    // manifest digest and platform -> ResolvedImage
+constexpr std::string_view kNameNotes = "image-name";   // reference -> digest it last had
+
+oci::Platform to_oci(const pb::Platform& platform) {
+  oci::Platform out;
+  out.os = platform.os();
+  out.architecture = platform.architecture();
+  out.variant = platform.variant();
+  out.os_version = platform.osversion();
+  out.os_features.assign(platform.osfeatures().begin(), platform.osfeatures().end());
+  return out;
+}
+
+std::string note_key(const Digest& named, const pb::Platform& platform) {
+  return named.to_string() + " " + oci::format_platform_all(to_oci(platform));
+}
+
+std::string encode(const ResolvedImage& image) {
+  json::array layers;
+  for (const ImageLayer& layer : image.layers) {
+    layers.push_back({{"blob", layer.blob.to_string()},
+                      {"size", layer.size},
+                      {"mediaType", layer.media_type},
+                      {"diffID", layer.diff_id.to_string()}});
+  }
+  return json::serialize(json::object{{"named", image.named_digest.to_string()},
+                                      {"manifest", image.manifest_digest.to_string()},
+                                      {"config", image.config},
+                                      {"layers", std::move(layers)}});
+}
+
+/// nullopt for a note that is not what encode() writes: then the registry is asked again.
+std::optional<ResolvedImage> decode(const std::string& text, std::string reference) {
+  try {
+    json::value const value = json::parse(text);
+    ResolvedImage image{std::move(reference),
+                        Digest::parse(value.at("named").as_string()),
+                        Digest::parse(value.at("manifest").as_string()),
+                        std::string(value.at("config").as_string()),
+                        {}};
+    for (const json::value& layer : value.at("layers").as_array()) {
+      image.layers.push_back(ImageLayer{
+          BlobDigest(Digest::parse(layer.at("blob").as_string())), layer.at("size").as_int64(),
+          std::string(layer.at("mediaType").as_string()),
+          DiffId(Digest::parse(layer.at("diffID").as_string()))});
+    }
+    return image;
+  } catch (const std::exception&) {
+    return std::nullopt;
+  }
+}
+
+ResolvedImage simplify(oci::ResolvedImage image, std::string origin) {
+  oci::ImageConfig const config = oci::parse_image_config(image.config_bytes);
+  if (config.diff_ids.size() != image.manifest.layers.size()) {
+    throw Error(ErrorKind::kCorrupt,
+                image.reference.to_string() + " has " +
+                    std::to_string(image.manifest.layers.size()) + " layers but its config lists " +
+                    std::to_string(config.diff_ids.size()) + " diff IDs");
+  }
+  ResolvedImage out{std::move(origin), image.root.digest.digest(),
+                    image.manifest_descriptor.digest.digest(), std::move(image.config_bytes), {}};
+  for (std::size_t i = 0; i < config.diff_ids.size(); ++i) {
+    const oci::Descriptor& layer = image.manifest.layers[i];
+    out.layers.push_back(ImageLayer{layer.digest, static_cast<std::int64_t>(layer.size),
+                                    layer.media_type, config.diff_ids[i]});
+  }
+  return out;
+}
+
+}  // namespace
+
+ImageResolver::ImageResolver(asio::any_io_executor executor, store::Store& store,
+                             const ContentSources& sources)
+    : executor_(std::move(executor)), store_(store), sources_(sources) {}
+
+Task<ResolvedImage> ImageResolver::resolve(std::string reference, pb::Platform platform,
+                                           ResolveMode mode) {
+  Key const key(reference, oci::format_platform_all(to_oci(platform)), static_cast<int>(mode));
+  auto found = resolving_.find(key);
+  if (found == resolving_.end()) {
+    auto compute = [this, reference, platform, mode] {
+      return resolve_now(reference, platform, mode);
+    };
+    found = resolving_.emplace(key, Shared<ResolvedImage>(executor_, compute)).first;
+  }
+  Shared<ResolvedImage> shared = found->second;  // The map may grow while we wait.
+  co_return co_await shared.get();
+}
+
+Task<ResolvedImage> ImageResolver::resolve_now(std::string text, pb::Platform platform,
+                                               ResolveMode mode) {
+  oci::Reference reference = oci::Reference::parse(text);
+  if (!reference.digest && mode == ResolveMode::kLocal) {
+    if (auto known = store_.get_note(kNameNotes, reference.to_string())) {
+      reference.digest = BlobDigest(Digest::parse(*known));
+    }
+  }
+  std::optional<Digest> named;
+  if (reference.digest) {
+    named = reference.digest->digest();
+  } else {
+    // Only the digest is asked for: most names mean what they meant in the last build.
+    auto manifest = co_await sources_.describe(reference);
+    if (!manifest) throw Error(ErrorKind::kNotFound, reference.to_string() + ": not found");
+    named = manifest->digest.digest();
+    store_.put_note(kNameNotes, reference.to_string(), named->to_string());
+  }
+  if (auto note = store_.get_note(kManifestNotes, note_key(*named, platform))) {
+    if (auto image = decode(*note, reference.name())) co_return *std::move(image);
+  }
+  oci::Reference pinned = reference;
+  pinned.digest = BlobDigest(*named);
+  ResolvedImage image = co_await fetch(&sources_.registry, std::move(pinned), platform, reference.name());
+  if (std::string note = encode(image); note.size() <= store::Store::kNoteBytesMax) {
+    store_.put_note(kManifestNotes, note_key(*named, platform), note);
+  }
+  co_return image;
+}
+
+Task<ResolvedImage> ImageResolver::resolve_layout(std::string layout, std::string text,
+                                                  pb::Platform platform) {
+  oci::Reference reference = oci::Reference::parse(text);
+  if (layout.empty()) layout = reference.repository.substr(reference.repository.rfind('/') + 1);
+  auto found = sources_.layouts.find(layout);
+  if (found == sources_.layouts.end()) {
+    throw Error(ErrorKind::kNotFound, "no OCI layout is called " + layout +
+                                          ": give it with --oci-layout " + layout + "=DIR");
+  }
+  if (!reference.digest) {
+    throw Error(ErrorKind::kInvalidInput, "oci-layout reference \"" + text + "\" has no digest");
+  }
+  std::shared_ptr<oci::ContentSource> source = found->second;
+  co_return co_await fetch(source.get(), std::move(reference), std::move(platform),
+                           std::string(kLayoutOrigin) + layout);
+}
+
+Task<ResolvedImage> ImageResolver::fetch(oci::ContentSource* source, oci::Reference reference,
+                                         pb::Platform platform, std::string origin) {
+  oci::Platform wanted = to_oci(platform);
+  oci::ResolvedImage image =
+      co_await oci::resolve_image(*source, std::move(reference), std::move(wanted));
+  co_return simplify(std::move(image), std::move(origin));
+}
+
+}  // namespace cobuild::ops

@@ -1,0 +1,59 @@
+#pragma once
+
+/// Images by name: what a reference means now, and the layers it stands for.
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/async/shared.hpp"
+#include "core/async/task.hpp"
+#include "core/base/digest.hpp"
+#include "core/llb/ops.pb.h"
+#include "core/solve/op.hpp"
+#include "core/store/store.hpp"
+
+namespace cobuild::ops {
+
+/// One layer of an image, as its manifest and config describe it.
+struct ImageLayer {
+  BlobDigest blob;
+  std::int64_t size = 0;  ///< Bytes, compressed.
+  std::string media_type;
+  DiffId diff_id;
+};
+
+/// An image for one platform. Nothing but its manifests and config has been fetched.
+struct ResolvedImage {
+  std::string reference;    ///< "docker.io/library/debian:12", without digest.
+  Digest named_digest;      ///< Of what the reference names: a manifest or an index.
+  Digest manifest_digest;   ///< Of the manifest for the platform.
+  std::string config;       ///< The image config's bytes.
+  std::vector<ImageLayer> layers;
+};
+
+/// F2.2.2.
+enum class ResolveMode { kDefault, kPull, kLocal };
+
+/// Where a layer's blob may be fetched from: a repository, or an OCI layout directory.
+class Images {
+ public:
+  virtual ~Images() = default;
+
+  /// What `reference` ("docker.io/library/debian:12", maybe with a digest) is for `platform`. Asked once
+  /// for each pair in a build. \throws Error kNotFound, kDenied, kUnavailable, kCorrupt, kInvalidInput.
+  virtual Task<ResolvedImage> resolve(std::string reference, pb::Platform platform,
+                                      ResolveMode mode) = 0;
+
+  /// The same for an image in the OCI layout directory named `layout` (F2.2.4), by digest.
+  virtual Task<ResolvedImage> resolve_layout(std::string layout, std::string reference,
+                                             pb::Platform platform) = 0;
+};
+
+/// An op for a docker-image or oci-layout source.
+[[nodiscard]] std::unique_ptr<solve::Op> make_image_source(
+    store::Store& store, Images& images, std::shared_ptr<const llb::Vertex> vertex);
+
+}  // namespace cobuild::ops

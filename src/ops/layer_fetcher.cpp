@@ -1,0 +1,296 @@
+#include "ops/layer_fetcher.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "core/async/concurrency.hpp"
+#include "core/base/assert.hpp"
+#include "core/base/error.hpp"
+
+namespace cobuild::ops {
+namespace {
+
+/// Layers streamed at once: each holds three threads and a few MiB. More than the CPUs, since most
+/// wait for the network.
+constexpr std::size_t kStreamsMax = 6;
+constexpr std::size_t kReadBytes = 256 * 1024;
+
+/// Writes all of `chunk` at the file's position. Page cache writes are short enough for the loop, but
+/// a full disk throttles them, so they go to the pool.
+bool write_fully(int fd, std::span<const std::byte> chunk) {
+  while (!chunk.empty()) {
+    ssize_t const count = ::write(fd, chunk.data(), chunk.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) throw Error::from_errno(errno, "write a layer's blob");
+    chunk = chunk.subspan(static_cast<std::size_t>(count));
+  }
+  return true;
+}
+
+/// Where a download goes: the blob's file, the unpacking, and the progress.
+class BlobTee final : public oci::BlobSink {
+ public:
+  BlobTee(asio::thread_pool& pool, int fd, oci::LayerApplier* applier, solve::StepSink& step,
+          std::string name, std::int64_t done, std::int64_t total)
+      : pool_(pool), fd_(fd), applier_(applier), step_(step), name_(std::move(name)), done_(done),
+        total_(total) {}
+
+  Task<void> write(std::span<const std::byte> chunk) override {
+    int const fd = fd_;
+    auto store = [fd, chunk] { return write_fully(fd, chunk); };
+    co_await offload(pool_, store);
+    if (applier_ != nullptr) co_await applier_->write(chunk);
+    done_ += static_cast<std::int64_t>(chunk.size());
+    step_.status(name_, done_, total_, false);
+  }
+
+ private:
+  asio::thread_pool& pool_;
+  int fd_;
+  oci::LayerApplier* applier_;
+  solve::StepSink& step_;
+  std::string name_;
+  std::int64_t done_;
+  std::int64_t total_;
+};
+
+/// The next bytes of a file, from `offset`.
+struct Piece {
+  std::vector<std::byte> bytes;
+};
+
+Piece read_piece(int fd, std::int64_t offset, std::int64_t end) {
+  Piece piece;
+  piece.bytes.resize(std::min<std::size_t>(kReadBytes, static_cast<std::size_t>(end - offset)));
+  ssize_t count = 0;
+  do {
+    count = ::pread(fd, piece.bytes.data(), piece.bytes.size(), offset);
+  } while (count < 0 && errno == EINTR);
+  if (count < 0) throw Error::from_errno(errno, "read a layer's blob");
+  piece.bytes.resize(static_cast<std::size_t>(count));
+  return piece;
+}
+
+/// Feeds what a file holds up to `end` to the unpacking and, unless null, to `hash`.
+Task<void> replay(asio::thread_pool& pool, int fd, std::int64_t end, oci::LayerApplier* applier,
+                  DigestWriter* hash) {
+  for (std::int64_t offset = 0; offset < end;) {
+    auto read = [fd, offset, end] { return read_piece(fd, offset, end); };
+    Piece piece = co_await offload(pool, read);
+    if (piece.bytes.empty()) throw Error(ErrorKind::kCorrupt, "a layer's blob is cut short");
+    if (hash != nullptr) {
+      auto update = [hash, &piece] {
+        hash->write(std::span<const std::byte>(piece.bytes));
+        return true;
+      };
+      co_await offload(pool, update);
+    }
+    if (applier != nullptr) co_await applier->write(piece.bytes);
+    offset += static_cast<std::int64_t>(piece.bytes.size());
+  }
+}
+
+oci::Descriptor describe(const store::LayerBlob& blob) {
+  oci::Descriptor descriptor{.media_type = blob.media_type, .digest = blob.digest,
+                             .size = static_cast<std::uint64_t>(blob.size), .urls = {},
+                             .annotations = {}, .platform = {}, .artifact_type = {}, .data = {}};
+  return descriptor;
+}
+
+}  // namespace
+
+/// Progress of work that several steps wait for goes to the one that asked first, for as long as that
+/// one is there.
+class LayerFetcher::Relay final : public solve::StepSink {
+ public:
+  void log(int stream, std::string_view data) override {
+    if (target_ != nullptr) target_->log(stream, data);
+  }
+  void status(std::string_view id, std::int64_t current, std::int64_t total, bool done) override {
+    if (target_ != nullptr) target_->status(id, current, total, done);
+  }
+  void warn(std::string_view text) override {
+    if (target_ != nullptr) target_->warn(text);
+  }
+
+  /// Attaches a step while it lives, unless another one is attached.
+  class Attachment {
+   public:
+    Attachment(Relay& relay, solve::StepSink& step) : relay_(relay), ours_(relay.target_ == nullptr) {
+      if (ours_) relay_.target_ = &step;
+    }
+    Attachment(const Attachment&) = delete;
+    Attachment& operator=(const Attachment&) = delete;
+    ~Attachment() {
+      if (ours_) relay_.target_ = nullptr;
+    }
+
+   private:
+    Relay& relay_;
+    bool ours_;
+  };
+
+ private:
+  solve::StepSink* target_ = nullptr;
+};
+
+LayerFetcher::LayerFetcher(asio::any_io_executor executor, asio::thread_pool& pool,
+                           store::Store& store, const ContentSources& sources)
+    : executor_(executor),
+      pool_(pool),
+      store_(store),
+      sources_(sources),
+      streams_(executor, kStreamsMax) {}
+
+Task<std::vector<std::filesystem::path>> LayerFetcher::directories(store::LayerChain chain,
+                                                                   solve::StepSink& step) {
+  std::vector<std::size_t> missing;
+  for (std::size_t i = 0; i < chain.size(); ++i) {
+    if (!store_.get_layer(chain[i]).has_snapshot) missing.push_back(i);
+  }
+  // All at once; the semaphore inside bounds how many stream.
+  auto ensure = [&](std::size_t position) { return ensure_snapshot(chain, position, step); };
+  std::size_t const count = std::max<std::size_t>(1, missing.size());
+  co_await for_each_bounded(std::move(missing), count, ensure);
+  std::vector<std::filesystem::path> paths;
+  paths.reserve(chain.size());
+  for (store::LayerId const id : chain) paths.push_back(store_.snapshot_path(id));
+  co_return paths;
+}
+
+Task<void> LayerFetcher::ensure_snapshot(store::LayerChain chain, std::size_t position,
+                                         solve::StepSink& step) {
+  store::LayerId const id = chain[position];
+  auto found = jobs_.find(id);
+  if (found == jobs_.end()) {
+    auto relay = std::make_shared<Relay>();
+    auto compute = [this, chain, position, relay] { return make_snapshot(chain, position, relay); };
+    found = jobs_.emplace(id, Job{Shared<bool>(executor_, compute), relay}).first;
+  }
+  Job job = found->second;  // The map may grow while we wait.
+  Relay::Attachment const attachment(*job.relay, step);
+  co_await job.done.get();
+}
+
+Task<bool> LayerFetcher::make_snapshot(store::LayerChain chain, std::size_t position,
+                                       std::shared_ptr<Relay> relay) {
+  store::LayerId const id = chain[position];
+  // Another process may be at it; after the wait its work is ours.
+  auto const lock = co_await store_.lock("layer " + std::to_string(id.value));
+  store::Layer const layer = store_.get_layer(id);
+  if (layer.has_snapshot) co_return true;
+  store::NewLayer files = store_.new_layer();
+  oci::ApplyOptions options;
+  options.expected_diff_id = layer.diff_id;
+  std::optional<oci::AppliedLayer> applied;
+  {
+    auto const slot = co_await streams_.acquire();
+    oci::LayerApplier applier(executor_, files.fs(), options);
+    co_await stream(id, &applier, *relay);
+    applied.emplace(co_await applier.finish());
+  }
+  for (const std::string& warning : applied->warnings) relay->warn(warning);
+  if (!applied->is_complete()) {
+    store::LayerChain below(chain.begin(), chain.begin() + static_cast<std::ptrdiff_t>(position));
+    auto lowers = co_await directories(std::move(below), *relay);
+    std::filesystem::path const directory = files.fs();
+    auto complete = [&] {
+      oci::complete_layer(directory, lowers, *applied);
+      return true;
+    };
+    co_await offload(pool_, complete);
+  }
+  co_await store_.commit_snapshot(id, std::move(files));
+  co_return true;
+}
+
+Task<void> LayerFetcher::fetch_blobs(store::LayerChain chain, solve::StepSink& step) {
+  std::vector<store::LayerId> missing;
+  for (store::LayerId const id : chain) {
+    store::Layer const layer = store_.get_layer(id);
+    bool const present = std::any_of(layer.blobs.begin(), layer.blobs.end(),
+                                     [](const store::LayerBlob& blob) { return blob.present; });
+    if (!present && !layer.blobs.empty()) missing.push_back(id);
+  }
+  auto fetch = [&](store::LayerId id) { return fetch_blob(id, step); };
+  co_await for_each_bounded(std::move(missing), kStreamsMax, fetch);
+}
+
+Task<void> LayerFetcher::fetch_blob(store::LayerId id, solve::StepSink& step) {
+  auto const lock = co_await store_.lock("layer " + std::to_string(id.value));
+  co_await stream(id, nullptr, step);
+}
+
+Task<void> LayerFetcher::stream(store::LayerId id, oci::LayerApplier* applier,
+                                solve::StepSink& step) {
+  store::Layer const layer = store_.get_layer(id);
+  for (const store::LayerBlob& blob : layer.blobs) {
+    if (!blob.present || !store_.has_blob(blob.digest)) continue;
+    if (applier == nullptr) co_return;
+    UniqueFd const file = open_file(store_.blob_path(blob.digest), O_RDONLY);
+    co_await replay(pool_, file.get(), blob.size, applier, nullptr);
+    co_return;
+  }
+  if (layer.blobs.empty()) {
+    throw Error(ErrorKind::kNotFound, "the files of layer " + std::to_string(id.value) +
+                                          " are gone and it can be fetched from nowhere");
+  }
+  co_await download(layer.blobs.front(), applier, step);
+}
+
+Task<void> LayerFetcher::download(store::LayerBlob blob, oci::LayerApplier* applier,
+                                  solve::StepSink& step) {
+  store::NewBlob file = co_await store_.new_blob(blob.digest);
+  if (store_.has_blob(blob.digest)) {  // Another process fetched it while we waited.
+    UniqueFd const whole = open_file(store_.blob_path(blob.digest), O_RDONLY);
+    co_await replay(pool_, whole.get(), blob.size, applier, nullptr);
+    co_return;
+  }
+  COBUILD_ASSERT(!blob.sources.empty(), "a layer that is not here says where it is from");
+  std::string const origin = blob.sources.front();
+  try {
+    co_await download_from(origin, blob, file, applier, step);
+  } catch (const Error& e) {
+    // What is wrong must not be taken up again by the next try.
+    if (e.kind() == ErrorKind::kCorrupt) ::unlink(file.path().c_str());
+    throw;
+  }
+  co_await store_.commit_blob(std::move(file), blob.digest, blob.size);
+  step.status(blob.digest.to_string(), blob.size, blob.size, true);
+}
+
+Task<void> LayerFetcher::download_from(std::string origin, store::LayerBlob blob,
+                                       store::NewBlob& file, oci::LayerApplier* applier,
+                                       solve::StepSink& step) {
+  std::int64_t const offset = std::min(file.offset(), blob.size);
+  oci::ResumePoint resume;
+  if (offset > 0) co_await replay(pool_, file.fd(), offset, applier, &resume.hash);
+  resume.offset = static_cast<std::uint64_t>(offset);
+  if (::lseek(file.fd(), offset, SEEK_SET) < 0) {
+    throw Error::from_errno(errno, "resume " + blob.digest.to_string());
+  }
+  BlobTee tee(pool_, file.fd(), applier, step, blob.digest.to_string(), offset, blob.size);
+  oci::Descriptor descriptor = describe(blob);
+  if (origin.starts_with(kLayoutOrigin)) {
+    std::string const name = origin.substr(kLayoutOrigin.size());
+    auto found = sources_.layouts.find(name);
+    if (found == sources_.layouts.end()) {
+      throw Error(ErrorKind::kNotFound, "layer " + blob.digest.to_string() +
+                                            " is in the OCI layout " + name +
+                                            ": give it with --oci-layout " + name + "=DIR");
+    }
+    oci::Reference reference = oci::Reference::parse(name);
+    co_await found->second->fetch_blob(std::move(reference), std::move(descriptor), tee,
+                                       std::move(resume));
+    co_return;
+  }
+  oci::Reference reference = oci::Reference::parse(origin);
+  co_await sources_.registry.fetch_blob(std::move(reference), std::move(descriptor), tee,
+                                        std::move(resume));
+}
+
+}  // namespace cobuild::ops

@@ -1,0 +1,64 @@
+#pragma once
+
+/// Lazy layers made real: their blobs fetched, their files unpacked.
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/thread_pool.hpp>
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "core/async/semaphore.hpp"
+#include "core/async/shared.hpp"
+#include "core/async/task.hpp"
+#include "core/store/store.hpp"
+#include "oci/layer_apply.hpp"
+#include "ops/image_resolver.hpp"
+#include "ops/layer_files.hpp"
+
+namespace cobuild::ops {
+
+/// Fetches each layer once in a build, and, by the store's locks, once on a machine. A download is one
+/// stream: socket, blob file and unpacked files at the same time, resumed where an earlier one broke.
+class LayerFetcher final : public LayerFiles {
+ public:
+  /// What is passed by reference must outlive this.
+  LayerFetcher(asio::any_io_executor executor, asio::thread_pool& pool, store::Store& store,
+               const ContentSources& sources);
+
+  Task<std::vector<std::filesystem::path>> directories(store::LayerChain chain,
+                                                       solve::StepSink& step) override;
+
+  /// Brings the blobs of those layers of `chain` that have no files here to blobs/, unpacking
+  /// nothing: what an export of an image with an untouched base needs.
+  Task<void> fetch_blobs(store::LayerChain chain, solve::StepSink& step);
+
+ private:
+  class Relay;
+  /// A layer that is being made real, or was.
+  struct Job {
+    Shared<bool> done;
+    std::shared_ptr<Relay> relay;
+  };
+
+  Task<void> ensure_snapshot(store::LayerChain chain, std::size_t position, solve::StepSink& step);
+  Task<bool> make_snapshot(store::LayerChain chain, std::size_t position,
+                           std::shared_ptr<Relay> relay);
+  Task<void> fetch_blob(store::LayerId id, solve::StepSink& step);
+  /// Sends the layer's blob through `applier` (null: only to blobs/), from here or from afar.
+  Task<void> stream(store::LayerId id, oci::LayerApplier* applier, solve::StepSink& step);
+  Task<void> download(store::LayerBlob blob, oci::LayerApplier* applier, solve::StepSink& step);
+  Task<void> download_from(std::string origin, store::LayerBlob blob, store::NewBlob& file,
+                           oci::LayerApplier* applier, solve::StepSink& step);
+
+  asio::any_io_executor executor_;
+  asio::thread_pool& pool_;
+  store::Store& store_;
+  const ContentSources& sources_;
+  Semaphore streams_;
+  std::map<store::LayerId, Job> jobs_;
+};
+
+}  // namespace cobuild::ops

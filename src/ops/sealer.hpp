@@ -1,0 +1,53 @@
+#pragma once
+
+/// Layers made here become blobs: what an image refers to.
+
+#include <optional>
+#include <vector>
+
+#include "core/async/task.hpp"
+#include "core/base/go_time.hpp"
+#include "core/solve/op.hpp"
+#include "core/store/store.hpp"
+#include "oci/compression.hpp"
+#include "oci/image_config_patch.hpp"
+#include "ops/layer_fetcher.hpp"
+
+namespace cobuild::ops {
+
+struct SealRequest {
+  oci::Compression compression = oci::Compression::kGzip;
+  std::optional<int> level;
+  /// Layers that have a blob of another compression are packed again (F4.2.15).
+  bool force = false;
+  bool oci_media_types = true;
+  /// Times in layers made by this build become this one at the latest (rewrite-timestamp, F4.6.2).
+  std::optional<Timestamp> mtime_max;
+  /// With mtime_max: so many of the lowest layers are the base image's, and are left as they are.
+  std::size_t base_layers = 0;
+};
+
+/// Makes blobs of the layers of one chain.
+class Sealer {
+ public:
+  /// What is passed by reference must outlive this.
+  Sealer(asio::thread_pool& pool, store::Store& store, LayerFetcher& fetcher);
+
+  /// The layers of `chain` as an image lists them, every blob in the store when this returns. Layers
+  /// that have one already are taken as they are; those of a base image that nobody has read are
+  /// fetched, not unpacked. Several layers are sealed at once.
+  Task<std::vector<oci::ImageLayer>> seal(store::LayerChain chain, SealRequest request,
+                                          solve::StepSink& step);
+
+ private:
+  Task<oci::ImageLayer> seal_one(store::LayerChain chain, std::size_t position, SealRequest request,
+                                 solve::StepSink& step);
+  Task<oci::ImageLayer> pack(store::LayerChain chain, std::size_t position, SealRequest request,
+                             bool clamp, solve::StepSink& step);
+
+  asio::thread_pool& pool_;
+  store::Store& store_;
+  LayerFetcher& fetcher_;
+};
+
+}  // namespace cobuild::ops

@@ -1,0 +1,23 @@
+#pragma once
+
+/// What ops need of the build they are part of.
+
+#include <boost/asio/thread_pool.hpp>
+
+#include "core/store/snapshotter.hpp"
+#include "core/store/store.hpp"
+#include "ops/exec/container.hpp"
+#include "ops/layer_files.hpp"
+
+namespace cobuild::ops {
+
+/// All of it outlives every op.
+struct Services {
+  asio::thread_pool& pool;
+  store::Store& store;
+  store::Snapshotter& snapshotter;
+  LayerFiles& files;
+  ContainerRuntime& runtime;
+};
+
+}  // namespace cobuild::ops

@@ -1,0 +1,73 @@
+#pragma once
+
+/// The one retry loop of this folder.
+
+#include <chrono>
+#include <cstddef>
+#include <exception>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "core/async/context.hpp"
+#include "core/async/task.hpp"
+#include "core/base/error.hpp"
+#include "registry/options.hpp"
+#include "registry/retry.hpp"
+
+namespace cobuild::registry {
+
+/// Why one attempt did not succeed.
+struct Failure {
+  Error error;
+  bool may_pass = false;  ///< Trying again may help.
+  std::optional<std::chrono::milliseconds> retry_after;
+  bool progressed = false;   ///< It got somewhere: count attempts anew.
+  std::exception_ptr fatal;  ///< Not the registry's fault (the sink's, say): to be thrown as it is.
+};
+
+template <class T>
+using Attempt = std::variant<T, Failure>;
+
+/// Awaits one attempt; what it throws becomes a Failure, all but cancellation.
+template <class T>
+Task<Attempt<T>> guarded(Task<Attempt<T>> attempt) {
+  try {
+    co_return co_await std::move(attempt);
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::kCancelled) throw;
+    co_return Failure{
+        .error = error, .may_pass = is_retryable(error.kind()), .retry_after = {}, .fatal = {}};
+  } catch (const boost::system::system_error& error) {
+    if (is_cancelled(error)) throw;
+    co_return Failure{.error = Error(ErrorKind::kUnavailable, error.what()),
+                      .may_pass = true,
+                      .retry_after = {},
+                      .fatal = {}};
+  }
+}
+
+/// Awaits `attempt()` until it succeeds, fails for good, or `policy` has had enough; sleeps
+/// between. `options` outlives the call. \throws only a fatal failure and cancellation.
+template <class T, class Try>
+Task<Attempt<T>> try_repeatedly(const Options& options, RetryPolicy policy, Try attempt) {
+  for (std::size_t count = 1;; ++count) {
+    Attempt<T> outcome = co_await guarded<T>(attempt());
+    auto* failure = std::get_if<Failure>(&outcome);
+    if (!failure) co_return outcome;
+    if (failure->fatal) std::rethrow_exception(failure->fatal);
+    if (failure->progressed) count = 1;
+    if (!failure->may_pass) co_return outcome;
+    auto const delay =
+        retry_delay(policy, count, failure->retry_after, options.environment.random());
+    if (!delay) co_return outcome;
+    if (options.on_notice) {
+      options.on_notice(std::string(failure->error.what()) + "; retrying in " +
+                        std::to_string(delay->count()) + " ms");
+    }
+    co_await options.environment.sleep(*delay);
+  }
+}
+
+}  // namespace cobuild::registry

@@ -1,0 +1,30 @@
+#pragma once
+
+/// What a TLS handshake that failed means, and what to do about it. Pure.
+
+#include <string>
+#include <variant>
+
+#include "core/base/error.hpp"
+#include "registry/transport.hpp"
+#include "registry/url.hpp"
+
+namespace cobuild::registry {
+
+enum class HandshakeProblem {
+  kUntrusted,  ///< The certificate is not one that we accept.
+  kNotTls,     ///< The other side speaks something else, mostly plain HTTP.
+  kClosed,     ///< The other side hung up.
+  kRefused,    ///< A TLS alert: it does not like our certificate, version or name.
+  kNetwork,    ///< The connection broke or stalled.
+};
+
+struct HandshakeFailure {
+  HandshakeProblem problem = HandshakeProblem::kNetwork;
+  std::string reason;           ///< OpenSSL's or the system's words.
+  bool trusts_somebody = true;  ///< Some CA certificates were found at all.
+};
+
+[[nodiscard]] std::variant<Error, NoTls> judge(const Url& url, const HandshakeFailure& failure);
+
+}  // namespace cobuild::registry

@@ -1,0 +1,377 @@
+#include "registry/pull.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <string>
+#include <utility>
+
+#include "core/base/error.hpp"
+#include "oci/spec/manifest.hpp"
+#include "oci/spec/media_type.hpp"
+
+namespace cobuild::registry {
+namespace {
+
+/// A broken download that got this much further starts its count of attempts anew.
+constexpr std::uint64_t kProgressBytes = 1024 * 1024;
+
+constexpr std::string_view kManifestAccept =
+    "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "
+    "application/vnd.docker.distribution.manifest.list.v2+json, "
+    "application/vnd.docker.distribution.manifest.v2+json, */*;q=0.1";
+
+using ManifestAttempt = Attempt<std::optional<oci::ManifestContent>>;
+
+Failure hopeless(Error error) {
+  return Failure{.error = std::move(error), .may_pass = false, .retry_after = {}, .fatal = {}};
+}
+
+std::string manifest_path(const oci::Reference& reference) {
+  std::string const which = reference.digest ? reference.digest->to_string() : *reference.tag;
+  return reference.repository + "/manifests/" + which;
+}
+
+/// Mirrors are tried once: the next host is the better retry. The registry itself is worth waiting
+/// for.
+RetryPolicy policy_for(const Endpoint& endpoint, const Options& options) {
+  RetryPolicy policy = options.retry;
+  if (endpoint.is_mirror) policy.attempts_max = 1;
+  return policy;
+}
+
+void notice_mirror(const Options& options, const Endpoint& endpoint, const Failure& failure) {
+  if (!options.on_notice) return;
+  options.on_notice("mirror " + endpoint.base.authority() + ": " + failure.error.what() +
+                    "; trying the next host");
+}
+
+/// Content-Type without its parameters.
+std::string media_type_of(const Headers& headers) {
+  std::string type = headers.text("Content-Type");
+  type.resize(std::min(type.find(';'), type.size()));
+  while (type.ends_with(' ')) type.pop_back();
+  return type;
+}
+
+/// What came is what it should be, or this says why not.
+std::optional<Error> check_digest(const Url& url, const Headers& headers,
+                                  const std::optional<BlobDigest>& wanted, BlobDigest got) {
+  auto corrupt = [&](std::string_view said, const std::string& expected) {
+    return Error(ErrorKind::kCorrupt, "manifest from " + url.to_display() + " has digest " +
+                                          got.to_string() + ", but " + std::string(said) + " " +
+                                          expected);
+  };
+  if (wanted) {
+    if (*wanted != got) return corrupt("was asked for as", wanted->to_string());
+    return std::nullopt;
+  }
+  auto const header = Digest::try_parse(headers.text("Docker-Content-Digest"));
+  if (header && BlobDigest(*header) != got) {
+    return corrupt("the registry says", header->to_string());
+  }
+  return std::nullopt;
+}
+
+ManifestAttempt to_content(const oci::Reference& reference, const Url& url, const Headers& headers,
+                           std::string bytes) {
+  BlobDigest const digest(Digest::of(bytes));
+  if (auto wrong = check_digest(url, headers, reference.digest, digest)) {
+    return hopeless(std::move(*wrong));
+  }
+  std::string type = media_type_of(headers);
+  if (!oci::is_index_type(type) && !oci::is_manifest_type(type)) {
+    // Some registries say application/json, or what a proxy made of it; the bytes know better.
+    auto const detected = oci::detect_manifest_type(bytes);
+    if (!detected) {
+      return hopeless(Error(ErrorKind::kCorrupt, url.to_display() + " is not an image manifest"));
+    }
+    type = *detected;
+  }
+  if (type == oci::kDockerManifestV1) {
+    return hopeless(Error(ErrorKind::kUnsupported,
+                          "media type \"" + type +
+                              "\" is no longer supported, please rebuild the image as \"" +
+                              std::string(oci::kDockerManifest) + "\" or \"" +
+                              std::string(oci::kOciManifest) + "\""));
+  }
+  oci::Descriptor descriptor{.media_type = std::move(type),
+                             .digest = digest,
+                             .size = bytes.size(),
+                             .urls = {},
+                             .annotations = {},
+                             .platform = {},
+                             .artifact_type = {},
+                             .data = {}};
+  return std::optional(oci::ManifestContent{std::move(descriptor), std::move(bytes)});
+}
+
+Task<ManifestAttempt> try_manifest(Session& session, Endpoint endpoint, oci::Reference reference) {
+  Request request;
+  request.url = endpoint.url(manifest_path(reference));
+  request.headers.add("Accept", std::string(kManifestAccept));
+  std::vector<std::string> scopes = {pull_scope(reference.repository)};
+  ApiResponse got = co_await session.send(endpoint, std::move(request), std::move(scopes));
+  if (got.response->status() == 404) co_return std::optional<oci::ManifestContent>();
+  if (got.response->status() != 200) {
+    co_return co_await session.failure(std::move(endpoint), std::move(got));
+  }
+  std::string bytes = co_await read_body(*got.response, oci::kManifestBytesMax);
+  co_return to_content(reference, got.url, got.response->headers(), std::move(bytes));
+}
+
+/// nullopt inside: the headers do not say enough.
+Task<Attempt<std::optional<oci::Descriptor>>> try_head(Session& session, Endpoint endpoint,
+                                                       oci::Reference reference) {
+  Request request;
+  request.method = Method::kHead;
+  request.url = endpoint.url(manifest_path(reference));
+  request.headers.add("Accept", std::string(kManifestAccept));
+  std::vector<std::string> scopes = {pull_scope(reference.repository)};
+  ApiResponse const got = co_await session.send(endpoint, std::move(request), std::move(scopes));
+  const Headers& headers = got.response->headers();
+  auto const digest = Digest::try_parse(headers.text("Docker-Content-Digest"));
+  auto const size = headers.number("Content-Length");
+  std::string type = media_type_of(headers);
+  bool const complete = got.response->status() == 200 && digest && size &&
+                        (oci::is_index_type(type) || oci::is_manifest_type(type)) &&
+                        (!reference.digest || *reference.digest == BlobDigest(*digest));
+  if (!complete) co_return std::optional<oci::Descriptor>();
+  oci::Descriptor descriptor{.media_type = std::move(type),
+                             .digest = BlobDigest(*digest),
+                             .size = *size,
+                             .urls = {},
+                             .annotations = {},
+                             .platform = {},
+                             .artifact_type = {},
+                             .data = {}};
+  co_return std::optional(std::move(descriptor));
+}
+
+/// One download, over all its connections and hosts.
+struct BlobTransfer {
+  oci::Reference repository;
+  oci::Descriptor blob;
+  oci::BlobSink& sink;
+  std::uint64_t offset;  ///< Bytes that `hash` has seen and the sink has.
+  DigestWriter hash;
+};
+
+/// Where a 206 starts; nullopt when it does not say, or says nonsense.
+std::optional<std::uint64_t> range_start(const Headers& headers) {
+  std::string const text = headers.text("Content-Range");
+  constexpr std::string_view kUnit = "bytes ";
+  if (!text.starts_with(kUnit)) return std::nullopt;
+  std::uint64_t start = 0;
+  auto [end, error] = std::from_chars(text.data() + kUnit.size(), text.data() + text.size(), start);
+  if (error != std::errc() || end == text.data() + text.size() || *end != '-') return std::nullopt;
+  return start;
+}
+
+std::string blob_name(const BlobTransfer& transfer) {
+  return "blob " + transfer.blob.digest.to_string();
+}
+
+/// Hands a chunk to the sink. What the sink throws is none of the registry's doing, and is kept
+/// apart.
+Task<std::exception_ptr> deliver(oci::BlobSink& sink, std::span<const std::byte> chunk) {
+  try {
+    co_await sink.write(chunk);
+  } catch (...) {
+    co_return std::current_exception();
+  }
+  co_return nullptr;
+}
+
+/// Reads a body into the transfer, `skip` bytes of which it has already.
+Task<std::optional<Failure>> receive(BlobTransfer& transfer, ApiResponse got, std::uint64_t skip) {
+  std::uint64_t const start = transfer.offset;
+  while (true) {
+    // What a broken connection throws must not hide how far it got: the retry loop asks for that.
+    std::optional<Error> broken;
+    std::span<const std::byte> chunk;
+    try {
+      chunk = co_await got.response->read();
+    } catch (const Error& error) {
+      broken = error;
+    }
+    if (!broken && chunk.empty()) {
+      if (transfer.offset == transfer.blob.size) co_return std::nullopt;
+      broken = Error(ErrorKind::kUnavailable, "connection closed early");
+    }
+    if (broken) {
+      co_return Failure{.error = broken->with_context(
+                            blob_name(transfer) + ": received " + std::to_string(transfer.offset) +
+                            " of " + std::to_string(transfer.blob.size) + " bytes"),
+                        .may_pass = is_retryable(broken->kind()),
+                        .retry_after = {},
+                        .progressed = transfer.offset - start >= kProgressBytes,
+                        .fatal = {}};
+    }
+    std::uint64_t const skipped = std::min<std::uint64_t>(skip, chunk.size());
+    skip -= skipped;
+    chunk = chunk.subspan(static_cast<std::size_t>(skipped));
+    if (chunk.empty()) continue;
+    if (chunk.size() > transfer.blob.size - transfer.offset) {
+      co_return hopeless(
+          Error(ErrorKind::kCorrupt, blob_name(transfer) + " from " + got.url.to_display() +
+                                         " is longer than its " +
+                                         std::to_string(transfer.blob.size) + " bytes"));
+    }
+    transfer.hash.write(chunk);
+    if (auto fatal = co_await deliver(transfer.sink, chunk)) {
+      co_return Failure{.error = Error(ErrorKind::kInternal, "sink"),
+                        .may_pass = false,
+                        .retry_after = {},
+                        .fatal = fatal};
+    }
+    transfer.offset += chunk.size();
+  }
+}
+
+/// What the head of a response means for a transfer: how many bytes to skip, or why it is no good.
+std::variant<std::uint64_t, Failure> judge_head(const BlobTransfer& transfer,
+                                                const ApiResponse& got) {
+  const Headers& headers = got.response->headers();
+  std::string const where = blob_name(transfer) + " from " + got.url.to_display();
+  std::uint64_t skip = transfer.offset;  // 200: from the start, whatever was asked for
+  if (got.response->status() == 206) {
+    auto const start = range_start(headers);
+    if (!start || *start > transfer.offset) {
+      return hopeless(Error(ErrorKind::kCorrupt, where + ": unhandled content range in response: " +
+                                                     headers.text("Content-Range")));
+    }
+    skip = transfer.offset - *start;
+  }
+  auto const length = headers.number("Content-Length");
+  if (length && *length != transfer.blob.size - transfer.offset + skip) {
+    return hopeless(Error(ErrorKind::kCorrupt,
+                          where + ": the registry announces " +
+                              std::to_string(*length + transfer.offset - skip) +
+                              " bytes, the manifest " + std::to_string(transfer.blob.size)));
+  }
+  return skip;
+}
+
+Task<Attempt<std::monostate>> try_blob(Session& session, Endpoint endpoint, Url url,
+                                       BlobTransfer& transfer) {
+  if (transfer.offset == transfer.blob.size) co_return std::monostate();
+  Request request;
+  request.url = std::move(url);
+  if (transfer.offset > 0) {
+    request.headers.add("Range", "bytes=" + std::to_string(transfer.offset) + "-");
+  }
+  std::vector<std::string> scopes = {pull_scope(transfer.repository.repository)};
+  ApiResponse got = co_await session.send(endpoint, std::move(request), std::move(scopes));
+  int const status = got.response->status();
+  if (status != 200 && status != 206) {
+    co_return co_await session.failure(std::move(endpoint), std::move(got));
+  }
+  auto const judged = judge_head(transfer, got);
+  if (auto* failure = std::get_if<Failure>(&judged)) co_return *failure;
+  std::uint64_t const skip = std::get<std::uint64_t>(judged);
+  auto failure = co_await receive(transfer, std::move(got), skip);
+  if (failure) co_return std::move(*failure);
+  co_return std::monostate();
+}
+
+struct BlobPlace {
+  Endpoint endpoint;
+  Url url;
+};
+
+/// The registry and its mirrors, and for content that may not be pushed where it says it may be
+/// had.
+std::vector<BlobPlace> places_of(const BlobTransfer& transfer, const Options& options) {
+  std::vector<BlobPlace> places;
+  for (Endpoint& endpoint : pull_endpoints(transfer.repository.registry, options)) {
+    Url url =
+        endpoint.url(transfer.repository.repository + "/blobs/" + transfer.blob.digest.to_string());
+    places.push_back({std::move(endpoint), std::move(url)});
+  }
+  for (const std::string& text : transfer.blob.urls) {
+    Url url = Url::parse(text);
+    Endpoint elsewhere;
+    elsewhere.base = url;
+    elsewhere.registry = url.authority();
+    places.push_back({std::move(elsewhere), std::move(url)});
+  }
+  return places;
+}
+
+}  // namespace
+
+Task<std::optional<oci::ManifestContent>> pull_manifest(Session& session,
+                                                        oci::Reference reference) {
+  const Options& options = session.options();
+  auto const endpoints = pull_endpoints(reference.registry, options);
+  std::optional<Failure> failed;
+  for (const Endpoint& endpoint : endpoints) {
+    auto attempt = [&] { return try_manifest(session, endpoint, reference); };
+    auto outcome = co_await try_repeatedly<std::optional<oci::ManifestContent>>(
+        options, policy_for(endpoint, options), attempt);
+    failed.reset();
+    if (auto* failure = std::get_if<Failure>(&outcome)) {
+      failed = std::move(*failure);
+      if (endpoint.is_mirror) notice_mirror(options, endpoint, *failed);
+      continue;
+    }
+    auto& found = std::get<std::optional<oci::ManifestContent>>(outcome);
+    if (found) co_return std::move(found);
+  }
+  if (failed) throw failed->error;
+  co_return std::nullopt;
+}
+
+Task<std::optional<oci::Descriptor>> describe_manifest(Session& session, oci::Reference reference) {
+  const Options& options = session.options();
+  for (const Endpoint& endpoint : pull_endpoints(reference.registry, options)) {
+    auto outcome =
+        co_await guarded<std::optional<oci::Descriptor>>(try_head(session, endpoint, reference));
+    if (auto* found = std::get_if<std::optional<oci::Descriptor>>(&outcome); found && *found) {
+      co_return std::move(*found);
+    }
+  }
+  // Not there, refused or unclear: GET tells which, with the registry's words.
+  auto content = co_await pull_manifest(session, std::move(reference));
+  if (!content) co_return std::nullopt;
+  co_return std::move(content->descriptor);
+}
+
+Task<void> pull_blob(Session& session, oci::Reference repository, oci::Descriptor blob,
+                     oci::BlobSink& sink, oci::ResumePoint resume) {
+  const Options& options = session.options();
+  BlobTransfer transfer{.repository = std::move(repository),
+                        .blob = std::move(blob),
+                        .sink = sink,
+                        .offset = resume.offset,
+                        .hash = std::move(resume.hash)};
+  if (transfer.offset > transfer.blob.size) {
+    throw Error(ErrorKind::kCorrupt, blob_name(transfer) + ": more bytes are here than it has");
+  }
+  auto const places = places_of(transfer, options);
+  std::optional<Failure> failed;
+  for (const BlobPlace& place : places) {
+    auto attempt = [&] { return try_blob(session, place.endpoint, place.url, transfer); };
+    auto outcome = co_await try_repeatedly<std::monostate>(
+        options, policy_for(place.endpoint, options), attempt);
+    auto* failure = std::get_if<Failure>(&outcome);
+    if (!failure) {
+      failed.reset();
+      break;
+    }
+    if (place.endpoint.is_mirror) notice_mirror(options, place.endpoint, *failure);
+    // What the registry itself said counts, not what a dead link of a foreign layer did.
+    if (!failed || place.endpoint.registry == transfer.repository.registry) {
+      failed = std::move(*failure);
+    }
+  }
+  if (failed) throw failed->error;
+  BlobDigest const got(transfer.hash.finish());
+  if (got != transfer.blob.digest) {
+    throw Error(ErrorKind::kCorrupt, blob_name(transfer) + " of " + transfer.repository.name() +
+                                         ": the content received has digest " + got.to_string());
+  }
+}
+
+}  // namespace cobuild::registry

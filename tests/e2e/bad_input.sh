@@ -1,0 +1,113 @@
+# Each wrong input gives one error that says where and what to do, and leaves nothing behind.
+source "$(dirname "$0")/lib.sh"
+with_busybox
+mkdir -p "$CONTEXT/dir"
+echo x >"$CONTEXT/dir/present.txt"
+echo x >"$CONTEXT/secret.log"
+echo '*.log' >"$CONTEXT/.dockerignore"
+
+bad() { # TEXT... : the Dockerfile on stdin must be refused with all of these
+  dockerfile
+  fails build -o "type=oci,dest=$WORK/image.tar" "$CONTEXT"
+  one_error
+  local text
+  for text in "$@"; do says "$text"; done
+  absent "$WORK/image.tar"
+}
+
+bad "unknown instruction: RUNN" "did you mean RUN?" "Dockerfile:2" <<'DF'
+FROM scratch
+RUNN echo
+DF
+bad "Dockerfile:1" "no build stage in current context" <<'DF'
+RUN echo
+DF
+bad "Dockerfile:2" "COPY" <<'DF'
+FROM scratch
+COPY dir
+DF
+bad "unterminated heredoc" <<'DF'
+FROM scratch
+COPY <<EOT /x
+never ended
+DF
+bad "/dir/presnt.txt" "not found" "Dockerfile:2" "present.txt" <<'DF'
+FROM scratch
+COPY dir/presnt.txt /
+DF
+bad "secret.log" "not found" ".dockerignore" "Dockerfile:2" <<'DF'
+FROM scratch
+COPY secret.log /
+DF
+bad "file with no instructions" <<'DF'
+# nothing here
+DF
+
+dockerfile <<DF
+FROM scratch AS one
+COPY busybox /
+DF
+fails build --target tow "$CONTEXT"
+one_error
+says "tow"
+matches 'target stage "?tow"? could not be found'
+
+fails build "$WORK/no-such-context"
+one_error
+says "no-such-context"
+
+rm "$CONTEXT/Dockerfile"
+fails build "$CONTEXT"
+one_error
+says "failed to read dockerfile: open Dockerfile: no such file or directory"
+
+# LLB that is none.
+status=0
+head -c 4000 "$BUSYBOX" | cobuild build --progress plain >"$OUT" 2>"$ERR" || status=$?
+equal "$status" 1
+one_error
+status=0
+cobuild build --progress plain >"$OUT" 2>"$ERR" </dev/null || status=$?
+equal "$status" 1
+says "empty definition sent to build. Specify --frontend instead?"
+
+# A context that cannot be read. (Our own files we can always read: we are root in our user namespace.)
+dockerfile <<DF
+FROM scratch
+COPY . /
+DF
+if [ "$(id -u)" != 0 ] && [ ! -r /root ]; then
+  fails build -f "$CONTEXT/Dockerfile" /root
+  one_error
+  says "/root"
+  matches '[Pp]ermission denied'
+fi
+
+# Flags.
+fails cobuild build --secret id=x "$CONTEXT"
+says "error: --secret is not supported yet"
+fails cobuild build --tagg x "$CONTEXT"
+says "did you mean --tag?"
+fails cobuild biuld
+says "did you mean build?"
+
+# No runtime.
+dockerfile <<DF
+$BASE
+DF
+fails build --oci-runtime "$WORK/no-runtime" "$CONTEXT"
+one_error
+says "no-runtime"
+
+# A store of a newer version is left alone.
+ok build "$CONTEXT"
+python3 - "$STORE/store.db" <<'PY'
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+db.execute("PRAGMA user_version = 9999")
+db.commit()
+PY
+fails build "$CONTEXT"
+one_error
+says "newer"
+nothing_left

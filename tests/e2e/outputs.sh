@@ -1,0 +1,58 @@
+# Every kind of output, and that other tools take it.
+source "$(dirname "$0")/lib.sh"
+command -v skopeo >/dev/null || skip "needs skopeo"
+with_busybox
+dockerfile <<DF
+$BASE
+RUN mkdir -p /d/e && echo data > /d/e/f && ln -s f /d/e/link && chmod 750 /d
+ENV A=b
+CMD ["sh"]
+DF
+inspect() { skopeo --insecure-policy --tmpdir "$WORK" inspect "$@"; }
+
+ok build -t name:tag -o "type=oci,dest=$WORK/oci.tar" -o "type=docker,dest=$WORK/docker.tar" \
+  -o "type=oci,tar=false,dest=$WORK/layout" -o "type=tar,dest=$WORK/files.tar" \
+  -o "type=local,dest=$WORK/files" --metadata-file "$WORK/metadata.json" --iidfile "$WORK/iid" "$CONTEXT"
+ok inspect --config "oci-archive:$WORK/oci.tar"
+equal "$(json "$OUT" 'j["config"]["Env"][-1]')" A=b
+ok inspect "docker-archive:$WORK/docker.tar"
+ok inspect "oci:$WORK/layout:tag"
+equal "$(tar -xOf "$WORK/docker.tar" manifest.json | python3 -c 'import json,sys; print(json.load(sys.stdin)[0]["RepoTags"])')" "['name:tag']"
+
+# The files.
+equal "$(tar -xOf "$WORK/files.tar" d/e/f)" data
+equal "$(cat "$WORK/files/d/e/f")" data
+equal "$(readlink "$WORK/files/d/e/link")" f
+equal "$(stat -c %a "$WORK/files/d")" 750
+
+# The digests that are told are those that are written.
+digest=$(json "$WORK/metadata.json" 'j["containerimage.digest"]')
+equal "$(json "$WORK/layout/index.json" 'j["manifests"][0]["digest"]')" "$digest"
+config=$(json "$WORK/layout/blobs/sha256/${digest#sha256:}" 'j["config"]["digest"]')
+equal "$(cat "$WORK/iid")" "$config"
+
+# Stdout, and nothing but the archive there.
+cobuild build --progress plain -o type=oci "$CONTEXT" >"$WORK/stdout.tar" 2>"$ERR"
+ok inspect "oci-archive:$WORK/stdout.tar"
+cobuild build --progress plain -o - "$CONTEXT" >"$WORK/stdout2.tar" 2>"$ERR"
+equal "$(tar -xOf "$WORK/stdout2.tar" d/e/f)" data
+
+# umoci unpacks what was written.
+if command -v umoci >/dev/null; then
+  rootless=()
+  [ "$(id -u)" = 0 ] || rootless=(--rootless)
+  ok umoci unpack "${rootless[@]}" --image "$WORK/layout:tag" "$WORK/bundle"
+  equal "$(cat "$WORK/bundle/rootfs/d/e/f")" data
+fi
+
+# A second image in the same layout keeps the first.
+ok build -t other:new -o "type=oci,tar=false,dest=$WORK/layout" "$CONTEXT"
+equal "$(json "$WORK/layout/index.json" 'len(j["manifests"])')" 2
+
+# Refusals.
+fails build -o "type=oci,dest=$WORK/files" "$CONTEXT"
+says "destination file is a directory"
+fails build -o "type=nonsense" "$CONTEXT"
+one_error
+fails build -o "type=local" "$CONTEXT"
+says "output directory is required for local exporter"

@@ -1,0 +1,42 @@
+# Registries that fail: what passes is retried, what does not is said; nothing wrong is kept.
+source "$(dirname "$0")/lib.sh"
+with_busybox
+make_base_layout "$WORK/layout"
+dockerfile <<'DF'
+ARG BASE
+FROM $BASE
+RUN echo built > /built
+DF
+from() { # EXPECT FAULT... : builds on a registry with these faults and a store of its own
+  local expect=$1
+  shift
+  STORE=$WORK/store-$1
+  start_fake_registry "$WORK/layout" "$@"
+  "$expect" build --insecure-registry "$REGISTRY" --build-arg "BASE=$REGISTRY/base:1" \
+    -o "type=oci,dest=$WORK/image.tar" "$CONTEXT"
+  [ "$expect" = ok ] || { one_error; says "$REGISTRY"; absent "$WORK/image.tar"; }
+  rm -f "$WORK/image.tar"
+  stop_servers
+}
+from ok cut
+from ok busy
+from ok broken
+from fails wrong-digest
+matches 'digest|mismatch'
+from fails cut-always
+from fails broken-always
+says 503
+from fails forbidden
+matches '403|denied'
+from fails down
+
+# A login: refused without, and with the credentials of docker's config not.
+from fails login
+matches '401|[Uu]nauthorized|authoriz'
+start_fake_registry "$WORK/layout" login
+mkdir -p "$HOME/.docker"
+printf '{"auths":{"%s":{"auth":"%s"}}}' "$REGISTRY" "$(printf me:secret | base64)" >"$HOME/.docker/config.json"
+ok build --insecure-registry "$REGISTRY" --build-arg "BASE=$REGISTRY/base:1" "$CONTEXT"
+says_not secret
+ok build --insecure-registry "$REGISTRY" --build-arg "BASE=$REGISTRY/base:1" "$CONTEXT"
+all_cached

@@ -1,0 +1,105 @@
+#pragma once
+
+/// A registry in this process, to be told what to do wrong.
+///
+/// It serves what was put() into it by the distribution API, over plain HTTP on a port of its own.
+/// when(...) queues replies for a request, each used once, before it behaves again. Fault model:
+/// any status and header; a body cut off after n bytes by closing the connection; other bytes than
+/// asked for; Range ignored. It records every request. Lives on the test's loop.
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/ip/tcp.hpp>
+
+#include <cstddef>
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/async/task.hpp"
+#include "core/async/task_group.hpp"
+#include "core/base/digest.hpp"
+#include "oci/spec/descriptor.hpp"
+
+namespace cobuild::test {
+
+struct Reply {
+  int status = 200;
+  std::vector<std::pair<std::string, std::string>> headers;
+  std::string body;
+  std::optional<std::size_t> cut_after;  ///< Of the body: then the connection is closed.
+};
+
+struct Call {
+  std::string method;
+  std::string target;
+  std::map<std::string, std::string> headers;  ///< Names in lower case.
+  std::string body;
+
+  [[nodiscard]] std::string header(const std::string& name) const;  ///< "" when absent.
+};
+
+class FakeRegistry {
+ public:
+  explicit FakeRegistry(const asio::any_io_executor& executor);
+
+  /// "127.0.0.1:PORT".
+  [[nodiscard]] std::string authority() const;
+  [[nodiscard]] std::string url(const std::string& target) const {
+    return "http://" + authority() + target;
+  }
+
+  /// Adds content; manifests by tag and by digest.
+  oci::Descriptor put_blob(const std::string& bytes);
+  oci::Descriptor put_manifest(const std::string& repository, const std::string& tag,
+                               const std::string& media_type, const std::string& bytes);
+
+  /// Queues `reply` for the next request whose target starts with `target_prefix`; `times` times.
+  void when(const std::string& method, const std::string& target_prefix, Reply reply,
+            std::size_t times = 1);
+
+  /// Wants this Authorization header for everything under /v2/, and sends `challenge` without it.
+  void require(std::string authorization, std::string challenge);
+  void ignore_ranges() { ignores_ranges_ = true; }
+
+  [[nodiscard]] const std::vector<Call>& calls() const { return calls_; }
+  [[nodiscard]] std::size_t count(const std::string& method, const std::string& prefix) const;
+  [[nodiscard]] std::size_t connections() const { return connections_; }
+  [[nodiscard]] const std::map<std::string, std::string>& blobs() const { return blobs_; }
+  [[nodiscard]] std::optional<std::string> manifest(const std::string& path) const;
+
+  /// Accepts connections until cancelled.
+  Task<void> serve();
+
+ private:
+  struct Rule {
+    std::string method;
+    std::string prefix;
+    Reply reply;
+    std::size_t times;
+  };
+  struct StoredManifest {
+    std::string media_type;
+    std::string bytes;
+  };
+  Task<void> talk(asio::ip::tcp::socket socket);
+  Reply answer(const Call& call);
+  Reply answer_api(const Call& call);
+  Reply answer_blob(const Call& call, const std::string& digest) const;
+  Reply answer_upload(const Call& call);
+
+  asio::any_io_executor executor_;
+  asio::ip::tcp::acceptor acceptor_;
+  std::deque<Rule> rules_;
+  std::map<std::string, std::string> blobs_;         ///< By digest.
+  std::map<std::string, StoredManifest> manifests_;  ///< By "repository/manifests/reference".
+  std::string authorization_;
+  std::string challenge_;
+  bool ignores_ranges_ = false;
+  std::vector<Call> calls_;
+  std::size_t connections_ = 0;
+};
+
+}  // namespace cobuild::test
