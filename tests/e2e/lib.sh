@@ -56,7 +56,7 @@ matches() {
 # The last line that begins with "error: " is the only one, and the last.
 one_error() {
   [ "$(grep -c '^error: ' "$ERR")" -eq 1 ] || fail "not exactly one error line"
-  tail -n 1 "$ERR" | grep -q '^error: ' || fail "the error is not the last line"
+  grep -q '^error: ' <<<"$(tail -n 1 "$ERR")" || fail "the error is not the last line"
 }
 equal() {
   [ "$1" = "$2" ] || fail "expected '$2', got '$1'"

@@ -23,7 +23,8 @@ ok build "${flags[@]}" --build-arg "BASE=$REGISTRY/team/base@$digest" "$CONTEXT"
 
 # The base's layer is in the image as it is in the registry.
 layer=$(json "$WORK/layout/blobs/sha256/${digest#sha256:}" 'j["layers"][0]["digest"][7:]')
-tar -tf "$WORK/image.tar" | grep -qF "blobs/sha256/$layer" || fail "the base's layer was changed"
+tar -tf "$WORK/image.tar" >"$WORK/names"  # not a pipe: grep -q may end before tar does
+grep -qF "blobs/sha256/$layer" "$WORK/names" || fail "the base's layer was changed"
 
 # An image that is not there, and a registry that is not.
 fails build "${flags[@]}" --build-arg "BASE=$REGISTRY/team/other:1" "$CONTEXT"
