@@ -154,11 +154,17 @@ TEST_P(ContainerIntegration, OnlyTheRuntimesDirectoriesAreAdded) {
   EXPECT_TRUE(fs::is_empty(runner_->work() / "upper/etc"));
 }
 
+/// How long a step of this test sleeps: a number by which its processes are told from those of tests
+/// that run at the same time.
+std::string own_seconds() {
+  return std::to_string(100'000'000 + ::getpid());
+}
+
 TEST_P(ContainerIntegration, OrphansDoNotHoldTheStepUp) {
   auto const start = std::chrono::steady_clock::now();
-  EXPECT_EQ(shell("(sleep 918273 &) ; exit 4").at("code"), "4");
+  EXPECT_EQ(shell("(sleep " + own_seconds() + " &) ; exit 4").at("code"), "4");
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(8));
-  EXPECT_THAT(processes_with("918273"), IsEmpty());
+  EXPECT_THAT(processes_with(own_seconds()), IsEmpty());
 }
 
 TEST_P(ContainerIntegration, OutOfMemoryIsTold) {
@@ -212,31 +218,31 @@ class EndingIntegration : public ContainerIntegration {
 };
 
 TEST_P(EndingIntegration, TermEndsAllWithinASecond) {
-  Running running = start("192837");
-  ASSERT_TRUE(becomes("192837", true));
+  Running running = start(own_seconds());
+  ASSERT_TRUE(becomes(own_seconds(), true));
   auto const begin = std::chrono::steady_clock::now();
   ::kill(running.process.pid(), SIGTERM);
   wait(running);
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(2));
-  EXPECT_THAT(processes_with("192837"), IsEmpty());
+  EXPECT_THAT(processes_with(own_seconds()), IsEmpty());
   EXPECT_THAT(fs::directory_iterator(runner_->work() / "run"), fs::directory_iterator());
 }
 
 TEST_P(EndingIntegration, KillingTheParentLeavesNothing) {
-  Running running = start("564738");
-  ASSERT_TRUE(becomes("564738", true));
+  Running running = start(own_seconds());
+  ASSERT_TRUE(becomes(own_seconds(), true));
   ::kill(running.process.pid(), SIGKILL);
   wait(running);
-  EXPECT_TRUE(becomes("564738", false));
+  EXPECT_TRUE(becomes(own_seconds(), false));
 }
 
 TEST_P(EndingIntegration, KillingTheChildLeavesNothing) {
-  Running running = start("374655");
+  Running running = start(own_seconds());
   ASSERT_GT(running.child, 0);
-  ASSERT_TRUE(becomes("374655", true));
+  ASSERT_TRUE(becomes(own_seconds(), true));
   ::kill(running.child, SIGKILL);
   EXPECT_EQ(wait(running).code, 128 + SIGKILL);
-  EXPECT_TRUE(becomes("374655", false));
+  EXPECT_TRUE(becomes(own_seconds(), false));
   if (is_root()) {
     for (const char* tree : {"/sys/fs/cgroup/buildkit", "/sys/fs/cgroup/devices/buildkit"}) {
       std::string const mine = "cobuild-" + std::to_string(running.process.pid()) + "-";
