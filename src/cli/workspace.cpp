@@ -51,7 +51,7 @@ Workspace::Workspace(Runtime& runtime_, const BuildOptions& options, const ops::
       sources(content_sources(options, registry, runtime.pool())),
       images(runtime.loop().get_executor(), *store, sources),
       fetcher(runtime.loop().get_executor(), runtime.pool(), *store, sources),
-      sealer(runtime.pool(), *store, fetcher),
+      sealer(runtime.pool(), *store, *snapshotter, fetcher),
       container_runtime(
           ops::make_oci_runtime(runtime.pool(), sandbox, runtime_options(scratch))),
       services{runtime.pool(), *store, *snapshotter, fetcher, *container_runtime} {}

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/base/path_pattern.hpp"
+#include "ops/copy_ledger.hpp"
 #include "ops/copy_mode.hpp"
 #include "ops/copy_target.hpp"
 #include "ops/file_tree.hpp"
@@ -31,6 +32,8 @@ struct CopyOptions {
   std::vector<std::string> exclude_patterns;
   /// Set by another thread to stop. Looked at before each entry; the copy then throws kCancelled.
   const std::atomic<bool>* stop = nullptr;
+  /// Where to write down what was copied, or what not to copy again; null: nowhere.
+  CopyLedger* ledger = nullptr;
 };
 
 /// Copies `source`, a path in `tree`, to `destination` in `target`. A destination that ends in "/"

@@ -139,6 +139,7 @@ void remove(const pb::FileActionRm& action, const ActionContext& context) {
   options.exclude_patterns.assign(action.exclude_patterns().begin(),
                                   action.exclude_patterns().end());
   options.stop = context.stop;
+  options.ledger = context.ledger;
   return options;
 }
 
@@ -148,6 +149,7 @@ bool unpack(const std::string& path, const std::string& destination, const Actio
   FileTree& source = *context.source;
   FileTree::Entry* const entry = source.find(path, true);
   if (entry == nullptr || !is_archive(source, *entry)) return false;
+  if (options.ledger != nullptr) options.ledger->give_up();
   UnpackOptions const unpack_options{
       .owner = options.owner, .time = options.time, .stop = options.stop};
   unpack_archive(source, *entry, context.target, destination, unpack_options);
@@ -175,6 +177,7 @@ void copy(const pb::FileActionCopy& action, const ActionContext& context) {
         action.attemptunpackdockercompatibility() && unpack(path, destination, context, options);
     if (!unpacked) copy_path(*context.source, path, context.target, destination, options);
   }
+  if (options.ledger != nullptr) options.ledger->check_complete();
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "core/llb/ops.pb.h"
+#include "ops/copy_ledger.hpp"
 #include "ops/copy_target.hpp"
 #include "ops/file_tree.hpp"
 
@@ -18,6 +19,7 @@ struct ActionContext {
   FileTree* source = nullptr;  ///< For copy.
   std::optional<Owner> owner;  ///< What the action's ChownOpt means: see resolve_owner.
   const std::atomic<bool>* stop = nullptr;
+  CopyLedger* ledger = nullptr;  ///< For copy: \see CopyOptions::ledger.
 };
 
 /// Performs `action`. \throws Error as BuildKit words it.

@@ -15,6 +15,7 @@
 #include "core/async/concurrency.hpp"
 #include "core/base/error.hpp"
 #include "ops/content_hash.hpp"
+#include "ops/copy_history.hpp"
 #include "ops/file_actions.hpp"
 #include "ops/local_source.hpp"
 #include "ops/op_digest.hpp"
@@ -32,7 +33,8 @@ struct Edit {
   store::NewLayer layer;
   store::LayerChain base;
   std::vector<std::filesystem::path> base_directories;
-  std::unique_ptr<store::View> view;  ///< None on scratch: the layer's own directory will do.
+  std::unique_ptr<store::View> view;     ///< None on scratch: the layer's own directory will do.
+  std::optional<store::LayerId> amends;  ///< \see store::Layer::amends.
   bool is_open = false;
 
   /// Where the files are. Blocking the first time.
@@ -103,6 +105,7 @@ struct ActionJob {
   std::optional<ReadRoot> source;
   std::optional<ReadRoot> user_root;
   std::optional<ReadRoot> group_root;
+  CopyLedger* ledger = nullptr;
 };
 
 /// Blocking.
@@ -116,7 +119,8 @@ void run_job(const ActionJob& job, store::Snapshotter& snapshotter, const std::a
   OpenRoot source;
   if (job.source) source = open_root(*job.source, snapshotter);
   TargetRoot const target(open_file(job.edit->root(snapshotter), O_RDONLY | O_DIRECTORY));
-  ActionContext context{.target = target, .source = source.tree, .owner = {}, .stop = &stop};
+  ActionContext context{
+      .target = target, .source = source.tree, .owner = {}, .stop = &stop, .ledger = job.ledger};
   if (const pb::ChownOpt* owner = owner_of(*job.action)) {
     context.owner = resolve_owner(*owner, passwd, group);
   }
@@ -243,15 +247,74 @@ class FileRun {
     }
     ActionJob job;
     job.action = &op_.actions(static_cast<int>(index - input_count()));
-    job.edit = co_await begin_edit(job.action->input());
     if (job.action->has_copy()) job.source = co_await read_root(job.action->secondaryinput());
     if (const pb::ChownOpt* owner = owner_of(*job.action)) {
       if (owner->user().has_byname()) job.user_root = co_await user_root(owner->user().byname());
       if (owner->group().has_byname()) job.group_root = co_await user_root(owner->group().byname());
     }
+    if (is_plain_copy(job)) co_return co_await copy_incrementally(index, std::move(job));
+    job.edit = co_await begin_edit(job.action->input());
     co_await perform_on_pool(job);
     slots_[index].edit = std::move(job.edit);
     if (slots_[index].requires_commit) co_await commit(index);
+  }
+
+  /// One COPY of the user's files: the next build brings most of them again.
+  [[nodiscard]] bool is_plain_copy(const ActionJob& job) const {
+    return op_.actions_size() == 1 && job.source && job.source->local &&
+           job.action->input() < input_count() && services_.snapshotter.name() == "overlayfs";
+  }
+
+  Task<void> copy_incrementally(std::int64_t index, ActionJob job) {
+    std::int64_t const input = job.action->input();
+    store::LayerChain base;
+    if (input != -1) {
+      co_await make(input);
+      base = co_await materialise(services_, *slots_[input].result, step_);
+    }
+    CopyHistory const history(services_.store, vertex_.digest.digest(), base);
+    std::optional<FormerCopy> former = co_await history.find();
+    if (former && co_await amend(index, job, std::move(base), *former)) co_return;
+
+    CopyLedger ledger;
+    job.ledger = &ledger;
+    job.edit = co_await begin_edit(input);
+    co_await perform_on_pool(job);
+    slots_[index].edit = std::move(job.edit);
+    co_await commit(index);
+    if (std::optional<std::string> const text = ledger.take_text()) {
+      history.save(slots_[index].result->layers.back(), *text);
+    }
+  }
+
+  /// Copies only what differs from `former`, into a layer on its layer. False when that cannot be.
+  Task<bool> amend(std::int64_t index, ActionJob job, store::LayerChain base,
+                   const FormerCopy& former) {
+    job.edit = std::make_shared<Edit>(services_.store.new_layer());
+    job.edit->base = std::move(base);
+    job.edit->base.push_back(former.layer);
+    job.edit->amends = former.layer;
+    job.edit->base_directories = co_await services_.files.directories(job.edit->base, step_);
+    slots_[index].edit = job.edit;  // for discard(), should this fail
+    bool done = false;
+    try {
+      CopyLedger ledger(former.ledger);
+      job.ledger = &ledger;
+      co_await perform_on_pool(job);
+      done = true;
+    } catch (const CannotAmend&) {
+    }
+    if (!done) {
+      auto drop = [edit = std::exchange(slots_[index].edit, nullptr)]() mutable {
+        edit.reset();
+        return true;
+      };
+      job.edit.reset();
+      co_await offload(services_.pool, std::move(drop));
+      co_return false;
+    }
+    co_await commit(index);
+    co_return true;
   }
 
   /// The state that an action changes: the previous action's own one if nobody else needs it.
@@ -317,6 +380,7 @@ class FileRun {
     co_await offload(services_.pool, close);
     store::LayerAttributes attributes;
     attributes.description = vertex_.name;
+    attributes.amends = edit->amends;
     store::LayerId const layer =
         co_await services_.store.commit_layer(std::move(edit->layer), std::move(attributes));
     solve::Result result;

@@ -12,8 +12,8 @@
 namespace cobuild::ops {
 namespace {
 
-/// Layers sealed at once. Each compresses with all of the pool's threads, so this only keeps them busy
-/// while one layer is at its end.
+/// Layers sealed at once. Each compresses with all of the pool's threads, so this only keeps them
+/// busy while one layer is at its end.
 constexpr std::size_t kSealsMax = 4;
 
 /// The blob to take as it is, or null when the layer must be packed.
@@ -29,32 +29,53 @@ const store::LayerBlob* usable_blob(const store::Layer& layer, const SealRequest
 }
 
 oci::ImageLayer describe(const store::Layer& layer, const store::LayerBlob& blob, DiffId diff_id) {
-  return oci::ImageLayer{.diff_id = diff_id, .blob_digest = blob.digest, .blob_bytes = blob.size,
-                         .media_type = blob.media_type, .annotations = {},
-                         .created_at = layer.created_at, .description = layer.description};
+  return oci::ImageLayer{.diff_id = diff_id,
+                         .blob_digest = blob.digest,
+                         .blob_bytes = blob.size,
+                         .media_type = blob.media_type,
+                         .annotations = {},
+                         .created_at = layer.created_at,
+                         .description = layer.description};
 }
 
-Task<void> keep(std::vector<std::optional<oci::ImageLayer>>& sealed, std::size_t position,
-                Task<oci::ImageLayer> sealing) {
-  sealed[position].emplace(co_await std::move(sealing));
+/// The place of a layer in its chain, and in the image.
+struct Place {
+  std::size_t position;
+  std::size_t index;
+};
+
+Task<void> keep(std::optional<oci::ImageLayer>& sealed, Task<oci::ImageLayer> sealing) {
+  sealed.emplace(co_await std::move(sealing));
 }
 
-std::string seal_status(const store::Layer& layer) { return "sealing layer: " + layer.description; }
+/// Whether the layer at `position` and the one below are one layer of the image.
+bool amends_the_one_below(store::Store& store, const store::LayerChain& chain,
+                          std::size_t position) {
+  return position > 0 && store.get_layer(chain[position]).amends == chain[position - 1];
+}
+
+std::string seal_status(const store::Layer& layer) {
+  return "sealing layer: " + layer.description;
+}
 
 }  // namespace
 
-Sealer::Sealer(asio::thread_pool& pool, store::Store& store, LayerFetcher& fetcher)
-    : pool_(pool), store_(store), fetcher_(fetcher) {}
+Sealer::Sealer(asio::thread_pool& pool, store::Store& store, store::Snapshotter& snapshotter,
+               LayerFetcher& fetcher)
+    : pool_(pool), store_(store), snapshotter_(snapshotter), fetcher_(fetcher) {}
 
 Task<std::vector<oci::ImageLayer>> Sealer::seal(store::LayerChain chain, SealRequest request,
                                                 solve::StepSink& step) {
-  std::vector<std::optional<oci::ImageLayer>> sealed(chain.size());
-  std::vector<std::size_t> positions(chain.size());
-  for (std::size_t i = 0; i < positions.size(); ++i) positions[i] = i;
-  auto seal_at = [&](std::size_t position) {
-    return keep(sealed, position, seal_one(chain, position, request, step));
+  std::vector<Place> places;
+  for (std::size_t i = 0; i < chain.size(); ++i) {
+    if (i + 1 < chain.size() && amends_the_one_below(store_, chain, i + 1)) continue;
+    places.push_back({.position = i, .index = places.size()});
+  }
+  std::vector<std::optional<oci::ImageLayer>> sealed(places.size());
+  auto seal_at = [&](Place place) {
+    return keep(sealed[place.index], seal_one(chain, place.position, request, step));
   };
-  co_await for_each_bounded(std::move(positions), kSealsMax, seal_at);
+  co_await for_each_bounded(std::move(places), kSealsMax, seal_at);
   std::vector<oci::ImageLayer> layers;
   for (auto& layer : sealed) layers.push_back(*std::move(layer));
   co_return layers;
@@ -66,12 +87,14 @@ Task<oci::ImageLayer> Sealer::seal_one(store::LayerChain chain, std::size_t posi
   auto const lock = co_await store_.lock("seal " + std::to_string(id.value));
   store::Layer const layer = store_.get_layer(id);
   bool const clamp = request.mtime_max && position >= request.base_layers;
-  if (!clamp) {
+  // Alone, a layer that amends is not what its row says: that is about the two together.
+  bool const alone = layer.amends && !amends_the_one_below(store_, chain, position);
+  if (!clamp && !alone) {
     if (const store::LayerBlob* blob = usable_blob(layer, request)) {
       COBUILD_ASSERT(layer.diff_id.has_value(), "a layer with a blob has a diff ID");
       if (!blob->present || !store_.has_blob(blob->digest)) {
         if (blob->sources.empty()) {
-          co_return co_await pack(std::move(chain), position, request, clamp, step);
+          co_return co_await pack(std::move(chain), position, request, {}, step);
         }
         store::LayerChain one(1, id);
         co_await fetcher_.fetch_blobs(std::move(one), step);
@@ -79,34 +102,43 @@ Task<oci::ImageLayer> Sealer::seal_one(store::LayerChain chain, std::size_t posi
       co_return describe(layer, *blob, *layer.diff_id);
     }
   }
-  co_return co_await pack(std::move(chain), position, request, clamp, step);
+  PackMode const mode{.clamp = clamp, .keep = !clamp && !alone};
+  co_return co_await pack(std::move(chain), position, request, mode, step);
 }
 
 Task<oci::ImageLayer> Sealer::pack(store::LayerChain chain, std::size_t position,
-                                   SealRequest request, bool clamp, solve::StepSink& step) {
+                                   SealRequest request, PackMode mode, solve::StepSink& step) {
   store::LayerId const id = chain[position];
   store::Layer const layer = store_.get_layer(id);
   chain.resize(position + 1);
-  auto directories = co_await fetcher_.directories(std::move(chain), step);
-  std::filesystem::path const directory = directories.back();
-  directories.pop_back();
+  bool const together = amends_the_one_below(store_, chain, position);
+  auto lowers = co_await fetcher_.directories(std::move(chain), step);
+  std::vector<std::filesystem::path> own(lowers.end() - (together ? 2 : 1), lowers.end());
+  lowers.resize(lowers.size() - own.size());
   store::NewBlob file = co_await store_.new_blob();
   oci::SealOptions options;
   options.compression = request.compression;
   options.level = request.level;
   options.pool = &pool_;
-  if (clamp) options.diff.mtime_max = request.mtime_max;
+  if (mode.clamp) options.diff.mtime_max = request.mtime_max;
   step.status(seal_status(layer), 0, 0, false);
   int const fd = file.fd();
-  auto seal = [&] { return oci::seal_layer(directory, directories, options, fd); };
+  auto seal = [&] {
+    if (!together) return oci::seal_layer(own.front(), lowers, options, fd);
+    auto const view = snapshotter_.view(own);
+    return oci::seal_layer(view->path(), lowers, options, fd);
+  };
   oci::SealedLayer const sealed = co_await offload(pool_, seal);
   step.status(seal_status(layer), sealed.blob_bytes, sealed.blob_bytes, true);
   co_await store_.commit_blob(std::move(file), sealed.blob_digest, sealed.blob_bytes);
   auto const family = oci::TypeFamily::kOci;
-  store::LayerBlob blob{sealed.blob_digest, sealed.blob_bytes,
-                        std::string(oci::layer_type(request.compression, family)), {}, true};
+  store::LayerBlob blob{sealed.blob_digest,
+                        sealed.blob_bytes,
+                        std::string(oci::layer_type(request.compression, family)),
+                        {},
+                        true};
   // A clamped form is for this export only: the layer in the store keeps its own times.
-  if (!clamp) co_await store_.set_sealed(id, sealed.diff_id, blob);
+  if (mode.keep) co_await store_.set_sealed(id, sealed.diff_id, blob);
   co_return describe(layer, blob, sealed.diff_id);
 }
 

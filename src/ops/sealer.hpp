@@ -8,6 +8,7 @@
 #include "core/async/task.hpp"
 #include "core/base/go_time.hpp"
 #include "core/solve/op.hpp"
+#include "core/store/snapshotter.hpp"
 #include "core/store/store.hpp"
 #include "oci/compression.hpp"
 #include "oci/image_config_patch.hpp"
@@ -31,10 +32,12 @@ struct SealRequest {
 class Sealer {
  public:
   /// What is passed by reference must outlive this.
-  Sealer(asio::thread_pool& pool, store::Store& store, LayerFetcher& fetcher);
+  Sealer(asio::thread_pool& pool, store::Store& store, store::Snapshotter& snapshotter,
+         LayerFetcher& fetcher);
 
-  /// The layers of `chain` as an image lists them, every blob in the store when this returns. Layers
-  /// that have one already are taken as they are; those of a base image that nobody has read are
+  /// The layers of `chain` as an image lists them, every blob in the store when this returns. A
+  /// layer that amends the one below it (\see store::Layer::amends) makes one with it. Layers that
+  /// have one already are taken as they are; those of a base image that nobody has read are
   /// fetched, not unpacked. Several layers are sealed at once.
   Task<std::vector<oci::ImageLayer>> seal(store::LayerChain chain, SealRequest request,
                                           solve::StepSink& step);
@@ -42,11 +45,16 @@ class Sealer {
  private:
   Task<oci::ImageLayer> seal_one(store::LayerChain chain, std::size_t position, SealRequest request,
                                  solve::StepSink& step);
+  struct PackMode {
+    bool clamp = false;  ///< To SealRequest::mtime_max.
+    bool keep = true;    ///< The blob is the layer's own: later builds take it.
+  };
   Task<oci::ImageLayer> pack(store::LayerChain chain, std::size_t position, SealRequest request,
-                             bool clamp, solve::StepSink& step);
+                             PackMode mode, solve::StepSink& step);
 
   asio::thread_pool& pool_;
   store::Store& store_;
+  store::Snapshotter& snapshotter_;
   LayerFetcher& fetcher_;
 };
 

@@ -23,8 +23,10 @@ pb::Meta shell(const std::string& script) {
 TEST(ExecFailure, HasBuildKitsWords) {
   EXPECT_EQ(describe_failure(shell("false"), {.code = 1, .signal = 0, .oom = false}),
             "process \"/bin/sh -c false\" did not complete successfully: exit code: 1");
-  EXPECT_EQ(describe_failure(shell("echo \"a\"\n\tfalse"), {.code = 137, .signal = 9, .oom = false}),
-            "process \"/bin/sh -c echo \\\"a\\\"\\n\\tfalse\" did not complete successfully: exit code: 137");
+  EXPECT_EQ(
+      describe_failure(shell("echo \"a\"\n\tfalse"), {.code = 137, .signal = 9, .oom = false}),
+      "process \"/bin/sh -c echo \\\"a\\\"\\n\\tfalse\" did not complete successfully: exit code: "
+      "137");
 }
 
 TEST(ExecFailure, WantOfMemoryIsNotAnExitCode) {

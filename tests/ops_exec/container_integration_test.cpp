@@ -154,8 +154,8 @@ TEST_P(ContainerIntegration, OnlyTheRuntimesDirectoriesAreAdded) {
   EXPECT_TRUE(fs::is_empty(runner_->work() / "upper/etc"));
 }
 
-/// How long a step of this test sleeps: a number by which its processes are told from those of tests
-/// that run at the same time.
+/// How long a step of this test sleeps: a number by which its processes are told from those of
+/// tests that run at the same time.
 std::string own_seconds() {
   return std::to_string(100'000'000 + ::getpid());
 }

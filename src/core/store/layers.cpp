@@ -64,13 +64,14 @@ std::int64_t insert_layer(Database& database, const std::optional<ChainId>& chai
   std::int64_t const time = to_integer(now());
   auto const chain = chain_id ? std::optional(chain_id->digest()) : std::nullopt;
   auto const diff = attributes.diff_id ? std::optional(attributes.diff_id->digest()) : std::nullopt;
+  Value const amended = attributes.amends ? Value(attributes.amends->value) : Value();
   database.run(
-      "INSERT INTO layers(chain_id, diff_id, has_snapshot, unsynced, description, kind, "
+      "INSERT INTO layers(chain_id, diff_id, has_snapshot, unsynced, amends, description, kind, "
       "created_at, "
-      "last_used_at, usage_count) VALUES(?, ?, ?, ?, ?, ?, ?, ?, 1)",
+      "last_used_at, usage_count) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, 1)",
       {to_value(chain), to_value(diff), std::int64_t{has_snapshot}, std::int64_t{has_snapshot},
-       std::string_view(attributes.description), static_cast<std::int64_t>(attributes.kind), time,
-       time});
+       amended, std::string_view(attributes.description),
+       static_cast<std::int64_t>(attributes.kind), time, time});
   std::int64_t const id = database.last_insert_id();
   if (attributes.blob) add_blob(database, id, *attributes.blob);
   return id;
@@ -183,7 +184,7 @@ Layer Store::get_layer(LayerId id) {
   Database& database = impl_->reader;
   Query row = database.query(
       "SELECT diff_id, has_snapshot, size, description, kind, created_at, last_used_at, "
-      "usage_count "
+      "usage_count, amends "
       "FROM layers WHERE id = ?",
       {id.value});
   if (!row.next()) {
@@ -199,6 +200,7 @@ Layer Store::get_layer(LayerId id) {
   layer.created_at = to_timestamp(row.integer(5));
   layer.last_used_at = to_timestamp(row.integer(6));
   layer.usage_count = row.integer(7);
+  if (!row.is_null(8)) layer.amends = LayerId{row.integer(8)};
   Query blobs = database.query(
       "SELECT digest, size, media_type, sources, "
       "EXISTS(SELECT 1 FROM blobs WHERE blobs.digest = layer_blobs.digest) "

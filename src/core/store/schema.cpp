@@ -26,6 +26,7 @@ CREATE TABLE layers(
   diff_id BLOB,
   has_snapshot INTEGER NOT NULL,
   unsynced INTEGER NOT NULL,
+  amends INTEGER,
   size INTEGER,
   description TEXT NOT NULL,
   kind INTEGER NOT NULL,

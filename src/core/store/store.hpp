@@ -81,6 +81,7 @@ struct LayerAttributes {
   RecordKind kind = RecordKind::kRegular;
   std::optional<DiffId> diff_id = {};
   std::optional<LayerBlob> blob = {};
+  std::optional<LayerId> amends = {};  ///< \see Layer::amends.
 };
 
 class Store {

@@ -53,6 +53,9 @@ struct Layer {
   bool has_snapshot = false;  ///< snapshots/<id>/fs exists and is whole.
   std::int64_t size =
       0;  ///< Bytes of this layer's own files; the blob's while there is no snapshot.
+  /// Set for one that only holds what differs from this layer, on which it lies: to whoever exports
+  /// them the two are one layer. The diff ID and the blobs are then those of the two together.
+  std::optional<LayerId> amends;
   std::string description;  ///< The vertex's name, or where it came from.
   RecordKind kind = RecordKind::kRegular;
   Timestamp created_at;
