@@ -15,11 +15,13 @@
 #include "cli/internal_step.hpp"
 #include "cli/missing_source.hpp"
 #include "cli/progress_display.hpp"
+#include "cli/timings_report.hpp"
 #include "cli/workspace.hpp"
 #include "core/async/concurrency.hpp"
 #include "core/async/context.hpp"
 #include "core/async/runtime.hpp"
 #include "core/base/error.hpp"
+#include "core/base/timings.hpp"
 #include "core/llb/definition.hpp"
 #include "core/llb/marshal.hpp"
 #include "core/solve/solver.hpp"
@@ -43,6 +45,7 @@ struct Target {
 
 /// F7.1.8.
 std::vector<Target> read_llb_from_stdin(const BuildOptions& options) {
+  Timings::Span const span(Phase::kParse);
   std::string const bytes = read_all(STDIN_FILENO, kDefinitionBytesMax, "the LLB on standard input");
   if (bytes.empty()) {
     throw Error(ErrorKind::kInvalidInput,
@@ -101,6 +104,7 @@ void check_entitlements(const llb::Graph& graph, const BuildOptions& options) {
 
 /// A graph is what the frontend or the user gave; an empty definition is scratch.
 llb::Graph load_graph(const pb::Definition& definition, const BuildOptions& options) {
+  Timings::Span const span(Phase::kParse);
   if (definition.def().empty()) return {};
   llb::LoadOptions load_options;
   load_options.default_platform = llb::host_platform();
@@ -194,7 +198,30 @@ void write_results(const BuildOptions& options, const std::map<std::string, std:
   if (options.progress == ProgressMode::kQuiet && !stdout_taken) write_stdout(config->second + "\n");
 }
 
-Task<int> build_and_report(Runtime& runtime, BuildOptions options, ops::Sandbox sandbox) {
+/// After everything has been put away, so that it counts: to where the progress went.
+void write_timings(const BuildOptions& options, const ProgressState& progress) {
+  Timings::Report report = process_timings().report(Timings::Clock::now());
+  report.used = report.used + resources_used();
+  std::vector<StepTime> const steps = slowest_steps(progress);
+  std::string const line = to_json_line(report, steps) + "\n";
+  bool const as_json = options.progress == ProgressMode::kRawJson;
+  write_all(STDERR_FILENO, as_json ? line : render_timings(report, steps));
+  if (!options.trace_file.empty()) write_all(open_trace(options.trace_file).get(), line);
+}
+
+/// Waits for the disk after a success only: what was built before a failure is there for the next
+/// try anyway.
+Task<void> settle(store::Store& store, bool succeeded) {
+  Timings::Span const span(Phase::kFlush);
+  if (succeeded) {
+    co_await store.flush();
+  } else {
+    co_await store.publish();
+  }
+}
+
+Task<int> build_and_report(Runtime& runtime, BuildOptions options, ops::Sandbox sandbox,
+                           ProgressState& steps) {
   Workspace workspace(runtime, options, sandbox);
   std::string const id = make_build_id();
   if (!options.ref_file.empty()) replace_file(options.ref_file, id);
@@ -204,7 +231,9 @@ Task<int> build_and_report(Runtime& runtime, BuildOptions options, ops::Sandbox 
                                            .logs_directory = workspace.store->logs_path() / id});
   std::exception_ptr failure;
   try {
-    write_results(options, co_await build(options, workspace, display));
+    StepTimes timed(display, steps);
+    progress::Sink& progress = options.timings ? static_cast<progress::Sink&>(timed) : display;
+    write_results(options, co_await build(options, workspace, progress));
   } catch (const Error& e) {
     failure = std::make_exception_ptr(e.with_context("failed to solve"));
   } catch (const boost::system::system_error& e) {
@@ -213,12 +242,7 @@ Task<int> build_and_report(Runtime& runtime, BuildOptions options, ops::Sandbox 
                               : std::current_exception();
   }
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-  // What was built before a failure is there for the next try; only a finished build waits for the disk.
-  if (failure) {
-    co_await workspace.store->publish();
-  } else {
-    co_await workspace.store->flush();
-  }
+  co_await settle(*workspace.store, !failure);
   display.finish();
   if (failure) std::rethrow_exception(failure);
   co_return 0;
@@ -238,6 +262,13 @@ Task<int> lower_and_write(Runtime& runtime, BuildOptions options, ops::Sandbox s
   co_return 0;
 }
 
+ops::Sandbox enter_sandbox(const BuildOptions& options) {
+  Timings::Span const span(Phase::kNamespace);
+  ops::SandboxOptions sandbox_options;
+  sandbox_options.oci_runtime = options.global.oci_runtime;
+  return ops::enter_sandbox(sandbox_options);
+}
+
 }  // namespace
 
 int run_build(BuildOptions options) {
@@ -246,11 +277,23 @@ int run_build(BuildOptions options) {
                                               ": only dockerfile.v0 is built in");
   }
   check_outputs(options.outputs);
-  ops::SandboxOptions sandbox_options;
-  sandbox_options.oci_runtime = options.global.oci_runtime;
-  ops::Sandbox sandbox = ops::enter_sandbox(sandbox_options);
-  Runtime runtime;
-  return runtime.run(build_and_report(runtime, std::move(options), std::move(sandbox)));
+  if (options.timings) {
+    auto const at = Timings::Clock::now();
+    process_timings().enable(estimate_process_start(at), at);
+  }
+  ops::Sandbox sandbox = enter_sandbox(options);
+  ProgressState steps(now);
+  int status = 1;
+  std::exception_ptr failure;
+  try {
+    Runtime runtime;
+    status = runtime.run(build_and_report(runtime, options, std::move(sandbox), steps));
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (options.timings) write_timings(options, steps);
+  if (failure) std::rethrow_exception(failure);
+  return status;
 }
 
 int run_dockerfile_to_llb(DockerfileToLlbOptions options) {

@@ -9,6 +9,7 @@
 #include "cli/internal_step.hpp"
 #include "core/async/concurrency.hpp"
 #include "core/base/error.hpp"
+#include "core/base/timings.hpp"
 #include "core/base/units.hpp"
 #include "core/sys/file_io.hpp"
 
@@ -69,6 +70,7 @@ dockerfile::IgnoreFile load_ignore_file(const BuildOptions& options,
 Task<dockerfile::IgnoreFile> load_ignore_step(const BuildOptions& options,
                                               const dockerfile::ConvertOptions& convert,
                                               InternalStep& step) {
+  Timings::Span const span(Phase::kParse);
   dockerfile::IgnoreFile ignore = load_ignore_file(options, convert);
   step.status("reading " + (ignore.filename.empty() ? ".dockerignore" : ignore.filename), 0, 0, true);
   co_return ignore;
@@ -176,6 +178,7 @@ Task<FrontendResult> run_dockerfile_frontend(const BuildOptions& options, pb::Pl
   std::string text;
   dockerfile::Parsed parsed;
   try {
+    Timings::Span const span(Phase::kParse);
     text = load_dockerfile(options, convert);
     load.status("transferring dockerfile: " + format_bytes(static_cast<std::int64_t>(text.size())), 0, 0, true);
     check_syntax(text, convert);
@@ -200,6 +203,7 @@ Task<FrontendResult> run_dockerfile_frontend(const BuildOptions& options, pb::Pl
     dockerfile::ConvertOptions one = convert;
     if (!one_default) one.target_platform = platforms[i];
     auto resolved = co_await resolve_bases(parsed, one, images, progress);
+    Timings::Span const span(Phase::kParse);
     result.targets.push_back(dockerfile::lower(parsed, one, resolved));
     // Warnings of a multi-platform build are those of the first platform (F1.12.25).
     if (i == 0) {

@@ -11,6 +11,7 @@
 #include "cli/internal_step.hpp"
 #include "core/async/concurrency.hpp"
 #include "core/base/error.hpp"
+#include "core/base/timings.hpp"
 #include "oci/export_image.hpp"
 #include "oci/export_tree.hpp"
 #include "oci/image_config_patch.hpp"
@@ -165,6 +166,7 @@ Task<void> write_on_pool(Workspace& workspace, solve::StepSink& step, std::strin
                          Write write) {
   step.status(status, 0, 0, false);
   auto work = [&write] {
+    Timings::Span const span(Phase::kExport);
     write();
     return true;
   };

@@ -69,6 +69,7 @@ struct BuildOptions {
   bool no_cache = false;          ///< Ignore the cache for every vertex.
   ProgressMode progress = ProgressMode::kAuto;
   std::filesystem::path trace_file;       ///< --trace: SolveStatus lines are appended; empty: none.
+  bool timings = false;                   ///< --timings: at the end, where the time went.
   std::filesystem::path metadata_file;    ///< Empty: none.
   std::filesystem::path iid_file;         ///< The image's config digest; empty: none.
   std::filesystem::path ref_file;         ///< The build's id; empty: none.

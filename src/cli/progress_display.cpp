@@ -30,13 +30,13 @@ std::chrono::milliseconds refresh_interval(const Environment& environment) {
   return std::chrono::milliseconds(value);
 }
 
+}  // namespace
+
 UniqueFd open_trace(const std::filesystem::path& path) {
   int const fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   if (fd < 0) throw Error::from_errno(errno, "open trace file " + path.string());
   return UniqueFd(fd);
 }
-
-}  // namespace
 
 class ProgressDisplay::Impl {
  public:

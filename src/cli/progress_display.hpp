@@ -7,11 +7,13 @@
 
 #include <filesystem>
 #include <memory>
+#include <string_view>
 
 #include "cli/options.hpp"
 #include "cli/progress_state.hpp"
 #include "core/async/task.hpp"
 #include "core/progress/events.hpp"
+#include "core/sys/fs.hpp"
 
 namespace cobuild::cli {
 
@@ -59,6 +61,13 @@ class ProgressDisplay final : public progress::Sink {
   class Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+/// Opens a trace file, to be appended to. \throws Error naming the path.
+[[nodiscard]] UniqueFd open_trace(const std::filesystem::path& path);
+
+/// Writes all of `text`, or as much as the other side takes: progress has nobody to report errors
+/// to.
+void write_all(int fd, std::string_view text);
 
 /// The outputs by themselves, for tests and other callers. `fd` is borrowed.
 [[nodiscard]] std::unique_ptr<ProgressOutput> make_plain_output(int fd,

@@ -19,22 +19,6 @@
 namespace cobuild::cli {
 namespace {
 
-/// Writes all of `text`, or as much as the other side takes: progress has nobody to report errors
-/// to.
-void write_all(int fd, std::string_view text) {
-  while (!text.empty()) {
-    ssize_t const count = ::write(fd, text.data(), text.size());
-    if (count >= 0) {
-      text.remove_prefix(static_cast<std::size_t>(count));
-    } else if (errno == EAGAIN) {
-      pollfd waiting{fd, POLLOUT, 0};
-      ::poll(&waiting, 1, -1);
-    } else if (errno != EINTR) {
-      return;
-    }
-  }
-}
-
 /// Folds events into a state; the subclasses draw it.
 class StatefulOutput : public ProgressOutput {
  public:
@@ -233,6 +217,20 @@ class LogFilesOutput final : public ProgressOutput {
 };
 
 }  // namespace
+
+void write_all(int fd, std::string_view text) {
+  while (!text.empty()) {
+    ssize_t const count = ::write(fd, text.data(), text.size());
+    if (count >= 0) {
+      text.remove_prefix(static_cast<std::size_t>(count));
+    } else if (errno == EAGAIN) {
+      pollfd waiting{fd, POLLOUT, 0};
+      ::poll(&waiting, 1, -1);
+    } else if (errno != EINTR) {
+      return;
+    }
+  }
+}
 
 std::unique_ptr<ProgressOutput> make_plain_output(int fd, const Environment& environment,
                                                   ProgressState::Clock clock) {

@@ -9,6 +9,7 @@
 #include "core/async/concurrency.hpp"
 #include "core/async/runtime.hpp"
 #include "core/base/error.hpp"
+#include "core/base/timings.hpp"
 #include "core/store/snapshotter.hpp"
 #include "ops/content_hash.hpp"
 #include "ops/file_digest_notes.hpp"
@@ -140,6 +141,7 @@ void remember(store::Store& store, const FileTree& tree, const Entries& hashed) 
 /// Computes until nothing is missing. `store`: where digests are remembered; null: nowhere.
 Task<Digest> digest_of_tree(asio::thread_pool& pool, store::Store* store, FileTree& tree,
                             const Selectors& selectors) {
+  Timings::Span const span(Phase::kHash);
   auto try_it = [&tree, &selectors] { return attempt(tree, selectors); };
   for (;;) {
     Attempt outcome = co_await offload(pool, try_it);

@@ -14,6 +14,7 @@
 #include "core/async/cleanup.hpp"
 #include "core/async/concurrency.hpp"
 #include "core/base/error.hpp"
+#include "core/base/timings.hpp"
 #include "ops/content_hash.hpp"
 #include "ops/copy_history.hpp"
 #include "ops/file_actions.hpp"
@@ -364,6 +365,7 @@ class FileRun {
     for (const auto& local : locals) exclusive.push_back(co_await local->exclusive().acquire());
     store::Snapshotter& snapshotter = services_.snapshotter;
     auto perform_job = [&job, &snapshotter](const std::atomic<bool>& stop) {
+      Timings::Span const span(Phase::kCopy);
       run_job(job, snapshotter, stop);
       return true;
     };

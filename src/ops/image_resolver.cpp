@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/base/error.hpp"
+#include "core/base/timings.hpp"
 #include "oci/resolve.hpp"
 #include "oci/spec/image_config.hpp"
 #include "oci/spec/media_type.hpp"
@@ -107,6 +108,7 @@ Task<ResolvedImage> ImageResolver::resolve(std::string reference, pb::Platform p
 
 Task<ResolvedImage> ImageResolver::resolve_now(std::string text, pb::Platform platform,
                                                ResolveMode mode) {
+  Timings::Span const span(Phase::kResolve);
   oci::Reference reference = oci::Reference::parse(text);
   if (!reference.digest && mode == ResolveMode::kLocal) {
     if (auto known = store_.get_note(kNameNotes, reference.to_string())) {
@@ -137,6 +139,7 @@ Task<ResolvedImage> ImageResolver::resolve_now(std::string text, pb::Platform pl
 
 Task<ResolvedImage> ImageResolver::resolve_layout(std::string layout, std::string text,
                                                   pb::Platform platform) {
+  Timings::Span const span(Phase::kResolve);
   oci::Reference reference = oci::Reference::parse(text);
   if (layout.empty()) layout = reference.repository.substr(reference.repository.rfind('/') + 1);
   auto found = sources_.layouts.find(layout);

@@ -10,6 +10,7 @@
 #include "core/async/concurrency.hpp"
 #include "core/base/assert.hpp"
 #include "core/base/error.hpp"
+#include "core/base/timings.hpp"
 
 namespace cobuild::ops {
 namespace {
@@ -189,6 +190,7 @@ Task<bool> LayerFetcher::make_snapshot(store::LayerChain chain, std::size_t posi
   std::optional<oci::AppliedLayer> applied;
   {
     auto const slot = co_await streams_.acquire();
+    Timings::Span const span(Phase::kPull);
     oci::LayerApplier applier(executor_, files.fs(), options);
     co_await stream(id, &applier, *relay);
     applied.emplace(co_await applier.finish());
@@ -222,6 +224,7 @@ Task<void> LayerFetcher::fetch_blobs(store::LayerChain chain, solve::StepSink& s
 
 Task<void> LayerFetcher::fetch_blob(store::LayerId id, solve::StepSink& step) {
   auto const lock = co_await store_.lock("layer " + std::to_string(id.value));
+  Timings::Span const span(Phase::kPull);
   co_await stream(id, nullptr, step);
 }
 

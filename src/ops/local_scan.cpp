@@ -12,6 +12,7 @@
 #include "core/base/error.hpp"
 #include "core/base/go_path.hpp"
 #include "core/base/path_pattern.hpp"
+#include "core/base/timings.hpp"
 #include "ops/file_tree.hpp"
 #include "ops/op_digest.hpp"
 
@@ -243,6 +244,7 @@ class FilteredScan {
 
 std::unique_ptr<FileTree> FileTree::scan(const std::filesystem::path& root,
                                          const TreeFilter& filter) {
+  Timings::Span const span(Phase::kScan);
   std::unique_ptr<FileTree> tree(new FileTree(root, Kind::kLocal));
   FilteredScan(*tree, filter).run();
   tree->root_->listed = true;

@@ -10,6 +10,7 @@
 
 #include "core/async/concurrency.hpp"
 #include "core/base/error.hpp"
+#include "core/base/timings.hpp"
 #include "ops/copy_tree.hpp"
 #include "ops/op_digest.hpp"
 #include "ops/stoppable.hpp"
@@ -104,6 +105,7 @@ Task<store::LayerId> make_layer(Services services, std::shared_ptr<const LocalTr
   store::NewLayer layer = services.store.new_layer();
   FileTree& tree = local->tree();
   auto copy = [&tree, &layer](const std::atomic<bool>& stop) {
+    Timings::Span const span(Phase::kCopy);
     TargetRoot const target(open_file(layer.fs(), O_RDONLY | O_DIRECTORY));
     CopyOptions options;
     options.copy_dir_contents = true;

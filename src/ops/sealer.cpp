@@ -6,6 +6,7 @@
 #include "core/async/concurrency.hpp"
 #include "core/base/assert.hpp"
 #include "core/base/error.hpp"
+#include "core/base/timings.hpp"
 #include "oci/layer_diff.hpp"
 #include "oci/spec/media_type.hpp"
 
@@ -108,6 +109,7 @@ Task<oci::ImageLayer> Sealer::seal_one(store::LayerChain chain, std::size_t posi
 
 Task<oci::ImageLayer> Sealer::pack(store::LayerChain chain, std::size_t position,
                                    SealRequest request, PackMode mode, solve::StepSink& step) {
+  Timings::Span const span(Phase::kSeal);
   store::LayerId const id = chain[position];
   store::Layer const layer = store_.get_layer(id);
   chain.resize(position + 1);

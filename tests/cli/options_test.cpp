@@ -47,6 +47,11 @@ TEST(Options, DockerSpellingBecomesFrontendOptions) {
   EXPECT_TRUE(build.outputs.empty());
 }
 
+TEST(Options, TimingsAreToldWhenAskedFor) {
+  EXPECT_FALSE(parse_build({"."}).timings);
+  EXPECT_TRUE(parse_build({"--timings", "."}).timings);
+}
+
 TEST(Options, TagsNameTheOutputsThatHaveNames) {
   auto const build = parse_build({"-t", "a", "-t", "b", "-o", "type=oci,dest=x", "-o",
                                   "type=docker,name=c,dest=y", "-o", "out", "."});
@@ -179,6 +184,7 @@ TEST(Options, EachCommandHasHelpThatNamesItsFlags) {
   };
   EXPECT_THAT(help({"build", "--help"}), HasSubstr("-t, --tag NAME"));
   EXPECT_THAT(help({"help", "build"}), HasSubstr("--oci-runtime PATH"));
+  EXPECT_THAT(help({"build", "--help"}), HasSubstr("--timings"));
   EXPECT_THAT(help({"build", "-h"}), testing::Not(HasSubstr("--secret")));
   EXPECT_THAT(help({}), HasSubstr("doctor"));
   EXPECT_THAT(help({"prune", "--help"}), HasSubstr("--keep-duration"));

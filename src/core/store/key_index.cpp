@@ -4,11 +4,13 @@
 #include <tuple>
 #include <utility>
 
+#include "core/base/timings.hpp"
 #include "core/store/store_impl.hpp"
 
 namespace cobuild::store {
 
 std::optional<KeyId> KeyIndex::find_root(Digest op) {
+  Timings::Span const span(Phase::kProbe);
   Store::Impl& impl = store_.impl();
   std::optional<std::int64_t> id;
   impl.for_each_pending([&](const PendingRows& rows) {
@@ -21,6 +23,7 @@ std::optional<KeyId> KeyIndex::find_root(Digest op) {
 }
 
 std::vector<KeyId> KeyIndex::follow(KeyId from, const KeyLink& link) {
+  Timings::Span const span(Phase::kProbe);
   Store::Impl& impl = store_.impl();
   std::int64_t const id = impl.resolve(from.value);
   std::vector<KeyId> out;
@@ -36,6 +39,7 @@ std::vector<KeyId> KeyIndex::follow(KeyId from, const KeyLink& link) {
 }
 
 std::vector<KeyResult> KeyIndex::results(KeyId key) {
+  Timings::Span const span(Phase::kProbe);
   Store::Impl& impl = store_.impl();
   std::int64_t const id = impl.resolve(key.value);
   std::vector<KeyResult> out;

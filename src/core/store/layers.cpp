@@ -9,6 +9,7 @@
 
 #include "core/base/assert.hpp"
 #include "core/base/error.hpp"
+#include "core/base/timings.hpp"
 #include "core/store/store_impl.hpp"
 #include "core/sys/tree.hpp"
 
@@ -103,6 +104,7 @@ NewLayer Store::new_layer() {
 }
 
 Task<LayerId> Store::commit_layer(NewLayer layer, LayerAttributes attributes) {
+  Timings::Span const span(Phase::kCommit);
   Impl& impl = *impl_;
   auto job = [&impl, lease = impl.lease.name(), layer = std::move(layer),
               attributes = std::move(attributes)](Database& database) mutable {
@@ -146,6 +148,7 @@ Task<LayerId> Store::add_remote_layer(ChainId chain_id, LayerAttributes attribut
 }
 
 Task<void> Store::commit_snapshot(LayerId id, NewLayer files) {
+  Timings::Span const span(Phase::kCommit);
   Impl& impl = *impl_;
   auto job = [&impl, id, files = std::move(files)](Database& database) mutable {
     bool has_snapshot = false;
@@ -181,6 +184,7 @@ Task<void> Store::set_sealed(LayerId id, DiffId diff_id, LayerBlob blob) {
 }
 
 Layer Store::get_layer(LayerId id) {
+  Timings::Span const span(Phase::kStore);
   Database& database = impl_->reader;
   Query row = database.query(
       "SELECT diff_id, has_snapshot, size, description, kind, created_at, last_used_at, "

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/base/error.hpp"
+#include "core/base/timings.hpp"
 #include "core/store/snapshotter_native.hpp"
 #include "core/store/snapshotter_overlay.hpp"
 #include "core/sys/mount_api.hpp"
@@ -37,6 +38,7 @@ std::optional<std::string> overlay_refusal(const std::filesystem::path& parent) 
 
 std::unique_ptr<Snapshotter> make_snapshotter(std::filesystem::path store_root,
                                               std::string_view wanted) {
+  Timings::Span const span(Phase::kMount);
   std::filesystem::path const mounts = store_root / kMounts;
   if (wanted != "auto" && wanted != "overlayfs" && wanted != "native") {
     throw Error(ErrorKind::kInvalidInput, "snapshotter \"" + std::string(wanted) +

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "core/base/error.hpp"
+#include "core/base/timings.hpp"
 #include "core/store/layered_directory.hpp"
 #include "core/sys/tree.hpp"
 
@@ -225,7 +226,10 @@ class CopiedView : public View {
   }
   ~CopiedView() override { remove_quietly(); }
   [[nodiscard]] const fs::path& path() const override { return path_; }
-  void close() override { remove_tree(path_); }
+  void close() override {
+    Timings::Span const span(Phase::kMount);
+    remove_tree(path_);
+  }
 
  protected:
   [[nodiscard]] const DirectoryStack& stack() const { return stack_; }
@@ -257,6 +261,7 @@ class EditedCopy final : public CopiedView {
   }
 
   void close() override {
+    Timings::Span const span(Phase::kMount);
     take_root_metadata(path(), upper_);
     struct stat root = {};
     check(::lstat(path().c_str(), &root), "stat", path());
@@ -282,6 +287,7 @@ class EditedCopy final : public CopiedView {
 }  // namespace
 
 std::unique_ptr<View> NativeSnapshotter::view(std::vector<fs::path> lowers) {
+  Timings::Span const span(Phase::kMount);
   return std::make_unique<CopiedView>(copies_, stack_layers(lowers));
 }
 
@@ -290,6 +296,7 @@ std::unique_ptr<View> NativeSnapshotter::edit(std::vector<fs::path> lowers, cons
 }
 
 std::unique_ptr<View> NativeSnapshotter::edit(std::vector<fs::path> lowers, const fs::path& upper) {
+  Timings::Span const span(Phase::kMount);
   return std::make_unique<EditedCopy>(copies_, stack_layers(lowers), upper);
 }
 

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/base/error.hpp"
+#include "core/base/timings.hpp"
 
 namespace cobuild::store {
 namespace {
@@ -19,6 +20,8 @@ class MountedView final : public View {
     path_ = mounts_.back().target();
   }
   ~MountedView() override {
+    if (mounts_.empty()) return;
+    Timings::Span const span(Phase::kMount);
     while (!mounts_.empty()) {
       std::filesystem::path const target = mounts_.back().target();
       mounts_.pop_back();
@@ -28,6 +31,7 @@ class MountedView final : public View {
   [[nodiscard]] const std::filesystem::path& path() const override { return path_; }
 
   void close() override {
+    Timings::Span const span(Phase::kMount);
     while (!mounts_.empty()) {
       std::filesystem::path const target = mounts_.back().target();
       mounts_.back().unmount();
@@ -102,6 +106,7 @@ std::filesystem::path OverlaySnapshotter::new_mount_point() {
 
 std::unique_ptr<View> OverlaySnapshotter::mount(std::vector<std::filesystem::path> lowers,
                                                 OverlayOptions options) {
+  Timings::Span const span(Phase::kMount);
   if (lowers.size() > kOverlayLayersMax) {
     throw Error(ErrorKind::kUnsupported,
                 "mount " + std::to_string(lowers.size()) + " layers: overlayfs takes at most " +

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "core/base/assert.hpp"
+#include "core/base/timings.hpp"
 #include "core/store/durability.hpp"
 #include "core/store/schema.hpp"
 #include "core/store/store_impl.hpp"
@@ -127,12 +128,14 @@ Store::Impl::Impl(asio::io_context& loop_, asio::thread_pool& pool_, Options opt
 
 std::unique_ptr<Store> Store::open(asio::io_context& loop, asio::thread_pool& pool,
                                    Options options) {
+  Timings::Span const span(Phase::kStore);
   return std::unique_ptr<Store>(new Store(std::make_unique<Impl>(loop, pool, std::move(options))));
 }
 
 Store::Store(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Store::~Store() {
+  Timings::Span const span(Phase::kStore);
   try {
     impl_->publish_blocking();
     std::string_view const name = impl_->lease.name();
@@ -147,6 +150,7 @@ Store::~Store() {
     remove_tree(impl_->scratch_path());
   } catch (...) {  // left for the sweep
   }
+  impl_.reset();  // here, so that closing the database is measured
 }
 
 const std::filesystem::path& Store::root() const noexcept {
@@ -180,6 +184,7 @@ Task<void> Store::Impl::publish() {
   if (!pending.empty())
     sealed.push_back(std::make_shared<const PendingRows>(std::exchange(pending, {})));
   auto job = [database = &writer, batches = sealed, ids = written_ids]() mutable {
+    Timings::Span const span(Phase::kStore);
     Transaction transaction(*database);
     for (const auto& batch : batches) batch->write(*database, ids);
     transaction.commit();
@@ -209,6 +214,7 @@ void Store::put_note(std::string_view table, std::string_view key, std::string_v
 }
 
 std::optional<std::string> Store::get_note(std::string_view table, std::string_view key) {
+  Timings::Span const span(Phase::kStore);
   std::string const topic(table);
   std::string const name(key);
   const std::string* found = nullptr;

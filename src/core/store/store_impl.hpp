@@ -15,6 +15,7 @@
 
 #include "core/async/concurrency.hpp"
 #include "core/async/semaphore.hpp"
+#include "core/base/timings.hpp"
 #include "core/store/database.hpp"
 #include "core/store/lock_table.hpp"
 #include "core/store/pending_rows.hpp"
@@ -75,6 +76,7 @@ class Store::Impl {
   Task<std::invoke_result_t<Fn&, Database&>> write(Fn fn) {
     auto const slot = co_await writing.acquire();
     auto job = [database = &writer, fn = std::move(fn)]() mutable {
+      Timings::Span const span(Phase::kStore);
       Transaction transaction(*database);
       auto result = fn(*database);
       transaction.commit();
@@ -87,7 +89,10 @@ class Store::Impl {
   template <class Fn>
   Task<std::invoke_result_t<Fn&, Database&>> write_in_steps(Fn fn) {
     auto const slot = co_await writing.acquire();
-    auto job = [database = &writer, fn = std::move(fn)]() mutable { return fn(*database); };
+    auto job = [database = &writer, fn = std::move(fn)]() mutable {
+      Timings::Span const span(Phase::kStore);
+      return fn(*database);
+    };
     co_return co_await offload(pool, std::move(job));
   }
 

@@ -18,6 +18,7 @@
 #include "core/async/concurrency.hpp"
 #include "core/async/task_group.hpp"
 #include "core/base/error.hpp"
+#include "core/base/timings.hpp"
 #include "core/sys/mount_api.hpp"
 #include "core/sys/process.hpp"
 #include "ops/exec/bundle.hpp"
@@ -176,6 +177,7 @@ class OciRuntime final : public ContainerRuntime {
   }
 
   Task<ProcessExit> run_process(std::shared_ptr<Bundle> bundle, OutputCallback output) {
+    Timings::Span const span(Phase::kRuntime);
     Pipe out = make_pipe();
     Pipe err = make_pipe();
     Process process = start(*bundle, out, err);

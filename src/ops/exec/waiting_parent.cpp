@@ -10,6 +10,7 @@
 #include <csignal>
 #include <map>
 
+#include "core/base/timings.hpp"
 #include "core/sys/process.hpp"
 #include "ops/exec/leftover_cgroups.hpp"
 
@@ -94,6 +95,8 @@ void become_child(const Pipe& life, const sigset_t& before) {
 }  // namespace
 
 bool fork_with_waiting_parent() {
+  Timings& timings = process_timings();
+  ResourceUse const used = timings.is_enabled() ? resources_used() : ResourceUse{};
   Pipe life = make_pipe();
   sigset_t const watched = watched_signals();
   sigset_t before;
@@ -109,6 +112,7 @@ bool fork_with_waiting_parent() {
     wait_and_exit(child, watched);
   }
   life.write = UniqueFd();
+  timings.carry(used);
   become_child(life, before);
   return true;
 }
