@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <random>
 #include <string>
 #include <utility>
@@ -222,6 +223,7 @@ Task<void> settle(store::Store& store, bool succeeded) {
 
 Task<int> build_and_report(Runtime& runtime, BuildOptions options, ops::Sandbox sandbox,
                            ProgressState& steps) {
+  std::optional<Timings::Span> closing;  // Goes after the workspace.
   Workspace workspace(runtime, options, sandbox);
   std::string const id = make_build_id();
   if (!options.ref_file.empty()) replace_file(options.ref_file, id);
@@ -244,6 +246,7 @@ Task<int> build_and_report(Runtime& runtime, BuildOptions options, ops::Sandbox 
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
   co_await settle(*workspace.store, !failure);
   display.finish();
+  closing.emplace(Phase::kClose);
   if (failure) std::rethrow_exception(failure);
   co_return 0;
 }

@@ -20,14 +20,14 @@ print(" ".join(p["name"] for p in timings["phases"]))'
 }
 
 ok build --timings --trace "$WORK/trace" -o "type=oci,dest=$WORK/image.tar" "$CONTEXT"
-for phase in start namespace parse scan hash probe store copy mount runtime commit seal export flush; do
+for phase in start namespace parse scan hash probe store copy mount runtime commit seal export flush close; do
   has_phase "$phase"
 done
 matches '^whole: [0-9.]+ ms, CPU [0-9.]+ ms \(user [0-9.]+, system [0-9.]+\), peak RSS '
 matches '^ +[0-9]+\.[0-9]{2}  \[3/3\] RUN echo one > /one$'
 says_not '"timings"'
 equal "$(json_phases "$WORK/trace")" \
-  "start namespace parse scan hash probe store copy mount runtime commit seal export flush"
+  "start namespace parse scan hash probe store copy mount runtime commit seal export flush close"
 
 # A build from the cache runs nothing, so it does not tell of it.
 ok build --timings "$CONTEXT"

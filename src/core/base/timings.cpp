@@ -10,8 +10,8 @@ namespace cobuild {
 namespace {
 
 constexpr std::array<std::string_view, kPhases> kNames = {
-    "start", "namespace", "parse", "scan",    "hash",   "resolve", "probe",  "store",
-    "pull",  "copy",      "mount", "runtime", "commit", "seal",    "export", "flush"};
+    "start", "namespace", "parse",   "scan",   "hash", "resolve", "probe", "store", "pull",
+    "copy",  "mount",     "runtime", "commit", "seal", "export",  "flush", "close"};
 
 constinit Timings the_timings;
 

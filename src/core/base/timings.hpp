@@ -37,8 +37,9 @@ enum class Phase {
   kSeal,       ///< Diffing and compressing layers.
   kExport,     ///< Writing results.
   kFlush,      ///< Waiting, at the end, until what was added is on disk.
+  kClose,      ///< Then: unmounting and removing what the build had for itself.
 };
-inline constexpr std::size_t kPhases = static_cast<std::size_t>(Phase::kFlush) + 1;
+inline constexpr std::size_t kPhases = static_cast<std::size_t>(Phase::kClose) + 1;
 
 /// "start", "namespace", ...
 [[nodiscard]] std::string_view to_string(Phase phase) noexcept;
