@@ -99,6 +99,18 @@ fails build --oci-runtime "$WORK/no-runtime" "$CONTEXT"
 one_error
 says "no-runtime"
 
+# What is no runtime: an error, and nothing of it in the cache.
+dockerfile <<DF
+$BASE
+RUN echo this-ran
+DF
+fails build --oci-runtime /bin/true "$CONTEXT"
+one_error
+says "/bin/true"
+says "--oci-runtime"
+ok build "$CONTEXT"
+matches '^#[0-9]+ [0-9.]+ this-ran'
+
 # A store of a newer version is left alone.
 ok build "$CONTEXT"
 python3 - "$STORE/store.db" <<'PY'

@@ -90,6 +90,16 @@ TEST_P(ContainerIntegration, ProgramsThatCannotBeRunSayWhy) {
   EXPECT_EQ(missing.report.count("error"), 0U);
 }
 
+TEST_P(ContainerIntegration, WhatIsNoRuntimeHasNotRunTheStep) {
+  for (const char* impostor : {"/bin/true", "/bin/false"}) {
+    StepRunner const runner(std::get<0>(GetParam()), impostor);
+    StepResult const result = runner.run({"true"});
+    EXPECT_EQ(result.report.count("code"), 0U) << impostor;
+    EXPECT_THAT(result.at("error"), HasSubstr("does not work as an OCI runtime")) << impostor;
+    EXPECT_THAT(result.at("error"), HasSubstr(impostor));
+  }
+}
+
 TEST_P(ContainerIntegration, EnvironmentUserAndDirectory) {
   StepResult const result = shell("echo $WHO; id -u; id -G; pwd; stat -c '%u:%g %a' /made/here",
                                   {"--env", "WHO=me too", "--user", "12", "--cwd", "/made/here"});

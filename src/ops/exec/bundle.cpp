@@ -28,6 +28,7 @@ namespace json = boost::json;
 
 constexpr std::size_t kIdBytes = 10;
 constexpr std::size_t kLogMax = std::size_t{64} << 10;
+constexpr std::size_t kPidTextMax = 32;
 constexpr const char* kResolvConf = "/etc/resolv.conf";
 constexpr const char* kSystemdResolvConf = "/run/systemd/resolve/resolv.conf";
 
@@ -97,6 +98,12 @@ Bundle::~Bundle() {
 
 std::optional<std::string> Bundle::runtime_failure() const {
   return last_logged_error(read_text(log_path(), kLogMax));
+}
+
+bool Bundle::process_was_started() const {
+  std::string const pid = read_text(pid_path(), kPidTextMax);
+  return !pid.empty() && std::all_of(pid.begin(), pid.end(),
+                                     [](char c) { return (c >= '0' && c <= '9') || c == '\n'; });
 }
 
 std::string make_container_id(std::string_view prefix) {

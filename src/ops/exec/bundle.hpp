@@ -34,6 +34,11 @@ class Bundle {
   /// The last failure in the log; nullopt when the runtime itself had none.
   [[nodiscard]] std::optional<std::string> runtime_failure() const;
 
+  /// Where the runtime writes the pid of the container's process, once there is one.
+  [[nodiscard]] std::filesystem::path pid_path() const { return directory_ / "pid"; }
+  /// Whether it did: what ends well without it ran nothing.
+  [[nodiscard]] bool process_was_started() const;
+
   /// To be called once the container is gone.
   void remove_mount_stubs() const { stubs_.remove(); }
 

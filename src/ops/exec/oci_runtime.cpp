@@ -133,6 +133,9 @@ class OciRuntime final : public ContainerRuntime {
     if (attempt.failure && !is_program_failure(*attempt.failure)) {
       throw Error(ErrorKind::kInternal, name_ + ": " + *attempt.failure);
     }
+    if (!attempt.started && (!attempt.failure || attempt.status.success())) {
+      throw nothing_started(attempt.status);
+    }
     co_return attempt.status;
   }
 
@@ -140,7 +143,17 @@ class OciRuntime final : public ContainerRuntime {
   struct Attempt {
     ExitStatus status;
     std::optional<std::string> failure;  ///< What the runtime itself complained about.
+    bool started = false;                ///< It says that the container's process came to be.
   };
+
+  /// A program that does as if it had run the step must not get its nothing into the cache.
+  [[nodiscard]] Error nothing_started(const ExitStatus& status) const {
+    return Error(ErrorKind::kUnsupported,
+                 sandbox_.runtime.string() + " ended with exit code " +
+                     std::to_string(status.code) +
+                     " without having started the step: it does not work as an OCI runtime; name "
+                     "crun or runc with --oci-runtime, see `cobuild doctor`");
+  }
 
   Task<Attempt> try_run(std::shared_ptr<const ContainerSpec> spec, OutputCallback output) {
     auto prepare = [this, spec] {
@@ -166,13 +179,15 @@ class OciRuntime final : public ContainerRuntime {
     if (failure) co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     auto finish = [bundle] {
       bundle->remove_mount_stubs();
-      return bundle->runtime_failure();
+      Attempt attempt;
+      attempt.failure = bundle->runtime_failure();
+      attempt.started = bundle->process_was_started();
+      return attempt;
     };
-    Attempt attempt;
-    attempt.failure = co_await offload(pool_, std::move(finish));
+    Attempt attempt = co_await offload(pool_, std::move(finish));
     if (failure) std::rethrow_exception(failure);
     attempt.status = to_status(exit, oom_kills() > oom_kills_before);
-    if (attempt.status.success()) attempt.failure.reset();
+    if (attempt.status.success() && attempt.started) attempt.failure.reset();
     co_return attempt;
   }
 
@@ -218,8 +233,11 @@ class OciRuntime final : public ContainerRuntime {
     } else if (!environment_.cgroups) {
       process.args.emplace_back("--rootless=true");  // cgroups that cannot be made are no failure
     }
-    for (const char* word : {"run", "--bundle"}) process.args.emplace_back(word);
-    process.args.push_back(bundle.directory().string());
+    for (std::string const& word :
+         {std::string("run"), std::string("--bundle"), bundle.directory().string(),
+          std::string("--pid-file"), bundle.pid_path().string()}) {
+      process.args.push_back(word);
+    }
     if (no_pivot_) process.args.emplace_back("--no-pivot");
     process.args.push_back(bundle.id());
     process.env = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
