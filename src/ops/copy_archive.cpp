@@ -10,18 +10,25 @@
 #include <array>
 #include <cerrno>
 #include <memory>
+#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "core/base/go_path.hpp"
 #include "core/sys/tree.hpp"
+#include "oci/compression.hpp"
+#include "oci/tar_header.hpp"
 
 namespace cobuild::ops {
 
 namespace {
 
 constexpr std::size_t kReadBytes = 256 << 10;
+/// Nothing at all, compressed, is at most this big; libarchive cannot tell it from damage.
+constexpr std::int64_t kCompressedNothingMax = 40;
+/// How much of a damaged file is looked at for a first header.
+constexpr std::size_t kDamagedReadMax = 16 << 10;
 constexpr mode_t kPermissionBits = 07777;
 
 struct ArchiveClose {
@@ -63,6 +70,64 @@ using ArchiveReader = std::unique_ptr<archive, ArchiveClose>;
   }
   if (archive_read_open_fd(reader.get(), fd, kReadBytes) != ARCHIVE_OK) return nullptr;
   return reader;
+}
+
+/// Whether a compressed file is broken so early that libarchive, which unpacks some 64 kB before it
+/// looks, cannot even tell what is in it.
+[[nodiscard]] bool is_damaged_at_start(int fd) {
+  int const filter = filter_of(fd);
+  if (filter == ARCHIVE_FILTER_NONE || ::lseek(fd, 0, SEEK_SET) != 0) return false;
+  ArchiveReader const reader(archive_read_new());
+  if (!reader || archive_read_append_filter(reader.get(), filter) < ARCHIVE_WARN) return false;
+  archive_read_support_format_raw(reader.get());  // takes any content
+  archive_entry* content = nullptr;
+  return archive_read_open_fd(reader.get(), fd, kReadBytes) != ARCHIVE_OK ||
+         archive_read_next_header(reader.get(), &content) == ARCHIVE_FATAL;
+}
+
+/// The first block of what gzip or zstd hold, as far as it can be had in spite of damage after it.
+[[nodiscard]] std::string first_block(int fd) {
+  std::string block;
+  auto const keep = [&block](std::span<const std::byte> data) {
+    block.append(reinterpret_cast<const char*>(data.data()), data.size());
+  };
+  std::array<std::byte, kDamagedReadMax> input{};
+  ssize_t const size = ::pread(fd, input.data(), input.size(), 0);
+  try {
+    oci::InflateStream unpacked({}, keep);
+    // Singly, since a piece with damage in it gives nothing at all.
+    for (ssize_t i = 0; i < size && block.size() < oci::kTarBlockBytes; ++i) {
+      unpacked.write(std::span(input).subspan(static_cast<std::size_t>(i), 1));
+    }
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kCorrupt) throw;
+  }
+  return block;
+}
+
+/// By its checksum: the sum of the bytes, where its own eight are taken as spaces.
+[[nodiscard]] bool is_tar_header(std::string_view block) {
+  constexpr std::size_t kChecksumAt = 148;
+  constexpr std::size_t kChecksumBytes = 8;
+  if (block.size() < oci::kTarBlockBytes) return false;
+  unsigned sum = kChecksumBytes * ' ';
+  for (std::size_t i = 0; i < oci::kTarBlockBytes; ++i) {
+    bool const own = i >= kChecksumAt && i < kChecksumAt + kChecksumBytes;
+    if (!own) sum += static_cast<unsigned char>(block[i]);
+  }
+  unsigned said = 0;
+  for (char const c : block.substr(kChecksumAt, kChecksumBytes)) {
+    if (c >= '0' && c <= '7') said = said * 8 + static_cast<unsigned>(c - '0');
+  }
+  return sum == said;
+}
+
+[[nodiscard]] bool is_named_as_archive(const std::string& path) {
+  constexpr std::array<std::string_view, 12> kEndings = {
+      ".tgz",     ".tbz",    ".tbz2",   ".tb2",     ".txz",    ".tzst",
+      ".tar.bz2", ".tar.gz", ".tar.xz", ".tar.zst", ".tar.bz", ".tar"};
+  return std::any_of(kEndings.begin(), kEndings.end(),
+                     [&](std::string_view ending) { return path.ends_with(ending); });
 }
 
 /// Writes the entries of one archive below one directory.
@@ -271,11 +336,14 @@ class Unpacker {
 bool is_archive(const FileTree& tree, const FileTree::Entry& entry) {
   if (!entry.is_regular() || entry.size == 0) return false;
   UniqueFd const file = tree.open_file(entry);
-  ArchiveReader const reader = open_reader(file.get());
-  if (!reader) return false;
-  archive_entry* first = nullptr;
-  int const status = archive_read_next_header(reader.get(), &first);
-  return status == ARCHIVE_OK || status == ARCHIVE_WARN;
+  if (ArchiveReader const reader = open_reader(file.get())) {
+    archive_entry* first = nullptr;
+    int const status = archive_read_next_header(reader.get(), &first);
+    if (status == ARCHIVE_OK || status == ARCHIVE_WARN) return true;
+  }
+  // Copying a broken archive as a file would hide that it is one.
+  return entry.size > kCompressedNothingMax && is_damaged_at_start(file.get()) &&
+         (is_named_as_archive(tree.path_of(entry)) || is_tar_header(first_block(file.get())));
 }
 
 void unpack_archive(const FileTree& tree, const FileTree::Entry& entry, const TargetRoot& target,
@@ -285,7 +353,10 @@ void unpack_archive(const FileTree& tree, const FileTree::Entry& entry, const Ta
       target.make_directories(path, 0755, {.owner = options.owner, .time = options.time}));
   UniqueFd const file = tree.open_file(entry);
   ArchiveReader reader = open_reader(file.get());
-  if (!reader) throw Error(ErrorKind::kCorrupt, "read the archive " + tree.path_of(entry));
+  if (!reader) {  // libarchive says "unrecognized format", which is not the cause
+    throw Error(ErrorKind::kCorrupt, "unpack " + tree.path_of(entry) + " to " + path +
+                                         ": its compressed data is truncated or damaged");
+  }
   UniqueFd root = open_in_root(target.fd(), path, O_RDONLY | O_DIRECTORY);
   try {
     Unpacker(std::move(reader), TargetRoot(std::move(root)), options).run();

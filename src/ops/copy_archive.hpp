@@ -22,7 +22,9 @@ inline constexpr std::size_t kArchiveEntriesMax = 16'000'000;
 inline constexpr std::size_t kArchivePathMax = 4096;
 
 /// Whether `entry` is a tar archive by its content: plain, or through gzip, bzip2, xz or zstd.
-/// Reads the first header. Anything that cannot be read as one is not one. Blocking.
+/// Reads the first header. Anything that cannot be read as one is not one, but for what is
+/// compressed, damaged near its start, and shows by its first header or by its name that it is one:
+/// that is for unpack_archive to fail with. Blocking.
 [[nodiscard]] bool is_archive(const FileTree& tree, const FileTree::Entry& entry);
 
 /// Unpacks the archive into the directory `destination`, which is made when missing. Entries

@@ -201,5 +201,67 @@ TEST_F(Archives, ABrokenOneSaysSo) {
   }
 }
 
+class DamagedArchives : public ArchiveFilters {
+ protected:
+  /// Small enough that libarchive finds the damage before it gives the first header.
+  void write_small(const fs::path& path) {
+    std::string noise(20000, '\0');
+    std::uint32_t state = 1;
+    for (char& c : noise) {
+      state = state * 1664525 + 1013904223;
+      c = static_cast<char>(state >> 24);
+    }
+    write_tar(path, GetParam(), {{.name = "noise", .text = noise}});
+  }
+  void expect_refused(const std::string& path) {
+    try {
+      add(path, "/x/");
+      FAIL() << path << " was copied";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::kCorrupt);
+      EXPECT_NE(std::string(error.what()).find("truncated or damaged"), std::string::npos)
+          << error.what();
+    }
+    EXPECT_FALSE(fs::exists(dst() / "x" / path.substr(1)));
+  }
+};
+
+TEST_P(DamagedArchives, ArchivesByNameAreRefused) {
+  write_small(src() / "t.tgz");
+  fs::resize_file(src() / "t.tgz", 5000);
+  expect_refused("/t.tgz");
+  fs::resize_file(src() / "t.tgz", 100);
+  expect_refused("/t.tgz");
+}
+
+TEST_P(DamagedArchives, OthersAreCopied) {
+  write_small(src() / "data");
+  fs::resize_file(src() / "data", 20);  // not enough for a header to come out
+  add("/data", "/x/");
+  EXPECT_EQ(fs::file_size(dst() / "x/data"), 20U);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, DamagedArchives,
+                         testing::Values(ARCHIVE_FILTER_GZIP, ARCHIVE_FILTER_BZIP2,
+                                         ARCHIVE_FILTER_XZ, ARCHIVE_FILTER_ZSTD));
+
+class DamagedGzip : public DamagedArchives {};
+
+TEST_P(DamagedGzip, IsKnownByItsFirstHeader) {
+  write_small(src() / "any-name");
+  fs::resize_file(src() / "any-name", 3000);
+  expect_refused("/any-name");
+}
+
+INSTANTIATE_TEST_SUITE_P(All, DamagedGzip, testing::Values(ARCHIVE_FILTER_GZIP));
+
+TEST_F(Archives, ADamagedFileThatHoldsNoTarIsCopied) {
+  write_tar(src() / "t", ARCHIVE_FILTER_GZIP, {{.name = "f", .text = "F"}});
+  std::string const magic = test::text_of(src() / "t").substr(0, 10);
+  put_text(src() / "data.gz", magic + std::string(300, '\x07'));
+  add("/data.gz", "/x/");
+  EXPECT_EQ(fs::file_size(dst() / "x/data.gz"), 310U);
+}
+
 }  // namespace
 }  // namespace cobuild::ops
