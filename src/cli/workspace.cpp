@@ -2,10 +2,19 @@
 
 #include <utility>
 
+#include "core/base/error.hpp"
 #include "oci/layout_source.hpp"
 
 namespace cobuild::cli {
 namespace {
+
+/// A typing error is not told only when some registry turns out not to be trusted.
+void require_ca_file(const std::filesystem::path& file) {
+  std::error_code error;
+  if (std::filesystem::exists(file, error)) return;
+  throw Error(ErrorKind::kNotFound, "registry CA certificate " + file.string() +
+                                        ": no such file (from --registry-ca or --config)");
+}
 
 registry::Options registry_options(const GlobalOptions& global) {
   registry::Options options;
@@ -14,6 +23,10 @@ registry::Options registry_options(const GlobalOptions& global) {
     registry::add_insecure_registry(host, options);
   }
   for (const auto& file : global.registry_cas) registry::add_registry_ca(file.string(), options);
+  for (const auto& file : options.ca_files) require_ca_file(file);
+  for (const auto& [host, host_options] : options.hosts) {
+    for (const auto& file : host_options.ca_files) require_ca_file(file);
+  }
   for (const auto& [host, mirrors] : global.mirrors) {
     for (const std::string& mirror : mirrors) {
       registry::add_mirror(host + "=" + mirror, options);
@@ -52,8 +65,7 @@ Workspace::Workspace(Runtime& runtime_, const BuildOptions& options, const ops::
       images(runtime.loop().get_executor(), *store, sources),
       fetcher(runtime.loop().get_executor(), runtime.pool(), *store, sources),
       sealer(runtime.pool(), *store, *snapshotter, fetcher),
-      container_runtime(
-          ops::make_oci_runtime(runtime.pool(), sandbox, runtime_options(scratch))),
+      container_runtime(ops::make_oci_runtime(runtime.pool(), sandbox, runtime_options(scratch))),
       services{runtime.pool(), *store, *snapshotter, fetcher, *container_runtime} {}
 
 }  // namespace cobuild::cli

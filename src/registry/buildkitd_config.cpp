@@ -144,6 +144,14 @@ void add_mirror(std::string_view argument, Options& options) {
 }
 
 void add_insecure_registry(std::string_view host, Options& options) {
+  for (std::string_view const scheme : {"http://", "https://"}) {
+    if (host.starts_with(scheme)) host.remove_prefix(scheme.size());
+  }
+  while (host.ends_with('/')) host.remove_suffix(1);
+  if (host.empty() || host.find('/') != std::string_view::npos) {
+    throw Error(ErrorKind::kInvalidInput,
+                "--insecure-registry " + std::string(host) + ": must be HOST or HOST:PORT");
+  }
   options.hosts[std::string(host)].insecure = true;
 }
 

@@ -14,6 +14,15 @@ std::variant<Error, NoTls> judge(const Url& url, const HandshakeFailure& failure
                                        : " (no CA certificates found: install ca-certificates)") +
               "; to trust its CA use --registry-ca " + host +
               "=FILE, to trust anybody --insecure-registry " + host);
+    case HandshakeProblem::kWrongName:
+      return Error(ErrorKind::kDenied,
+                   what +
+                       (failure.reason.empty() ? "the certificate names no host"
+                                               : "the certificate is for " + failure.reason) +
+                       ", not for " + url.host +
+                       "; use a name that it has, or take any certificate with "
+                       "--insecure-registry " +
+                       host);
     case HandshakeProblem::kNotTls:
       return NoTls{Error(
           ErrorKind::kInvalidInput,

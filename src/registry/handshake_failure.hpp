@@ -13,6 +13,7 @@ namespace cobuild::registry {
 
 enum class HandshakeProblem {
   kUntrusted,  ///< The certificate is not one that we accept.
+  kWrongName,  ///< It is, but is for another host. `reason` has the names that it is for.
   kNotTls,     ///< The other side speaks something else, mostly plain HTTP.
   kClosed,     ///< The other side hung up.
   kRefused,    ///< A TLS alert: it does not like our certificate, version or name.
@@ -21,7 +22,7 @@ enum class HandshakeProblem {
 
 struct HandshakeFailure {
   HandshakeProblem problem = HandshakeProblem::kNetwork;
-  std::string reason;           ///< OpenSSL's or the system's words.
+  std::string reason;           ///< OpenSSL's or the system's words, but for kWrongName.
   bool trusts_somebody = true;  ///< Some CA certificates were found at all.
 };
 

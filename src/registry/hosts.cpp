@@ -10,21 +10,26 @@ HostOptions options_of(std::string_view host, const Options& options) {
   return found == options.hosts.end() ? HostOptions() : found->second;
 }
 
-/// As containerd does: TLS, but for localhost, where it is asked for by naming certificates.
-std::string_view scheme_of(std::string_view host, const HostOptions& options) {
-  if (options.plain_http) return *options.plain_http ? "http" : "https";
-  bool const has_certificates =
-      !options.ca_files.empty() || !options.key_pairs.empty() || !options.tls_dirs.empty();
-  return is_localhost(host) && !has_certificates ? "http" : "https";
+enum class Speaks { kTls, kPlainHttp, kEither };
+
+/// As containerd does: TLS, but for localhost, where it is asked for by naming certificates. Those
+/// that are for every host may be meant for another one: then TLS is only tried.
+Speaks speech_of(std::string_view host, const HostOptions& own, const Options& options) {
+  if (own.plain_http && *own.plain_http) return Speaks::kPlainHttp;
+  if (own.insecure) return Speaks::kEither;
+  if (own.plain_http || !is_localhost(host)) return Speaks::kTls;
+  if (!own.ca_files.empty() || !own.key_pairs.empty() || !own.tls_dirs.empty()) return Speaks::kTls;
+  return options.ca_files.empty() ? Speaks::kPlainHttp : Speaks::kEither;
 }
 
 Endpoint endpoint(std::string_view registry, std::string_view host, std::string_view path,
-                  const HostOptions& options) {
+                  const HostOptions& own, const Options& options) {
+  Speaks const speaks = speech_of(host, own, options);
   Endpoint result;
-  result.base = Url::of(scheme_of(host, options), host, "/v2");
+  result.base = Url::of(speaks == Speaks::kPlainHttp ? "http" : "https", host, "/v2");
   result.base.target += path;
   result.registry = registry;
-  result.insecure = options.insecure;
+  result.insecure = own.insecure || speaks == Speaks::kEither;
   return result;
 }
 
@@ -58,7 +63,7 @@ std::vector<Endpoint> pull_endpoints(std::string_view registry, const Options& o
     HostOptions host_options = options_of(host, options);
     if (!host_options.plain_http && mirror.starts_with("http://")) host_options.plain_http = true;
     try {
-      endpoints.push_back(endpoint(registry, host, path, host_options));
+      endpoints.push_back(endpoint(registry, host, path, host_options, options));
     } catch (const Error& error) {
       throw error.with_context("mirror " + mirror + " of " + std::string(registry));
     }
@@ -69,7 +74,7 @@ std::vector<Endpoint> pull_endpoints(std::string_view registry, const Options& o
 }
 
 Endpoint push_endpoint(std::string_view registry, const Options& options) {
-  return endpoint(registry, api_host(registry), "", options_of(registry, options));
+  return endpoint(registry, api_host(registry), "", options_of(registry, options), options);
 }
 
 }  // namespace cobuild::registry

@@ -6,6 +6,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
+#include <openssl/x509v3.h>
 
 #include <algorithm>
 #include <map>
@@ -27,6 +28,8 @@ using Tcp = asio::ip::tcp;
 constexpr std::size_t kWriteBufferBytes = 256 * 1024;
 /// One dead address (often IPv6 without a route) must not use up the time of the others.
 constexpr std::chrono::milliseconds kNextAddressAfter{8000};
+/// Of a certificate's names, in a message.
+constexpr std::size_t kHostNamesTextMax = 200;
 
 std::shared_ptr<ssl::context> make_context(const TlsTrust& trust) {
   auto context = std::make_shared<ssl::context>(ssl::context::tls_client);
@@ -54,8 +57,54 @@ std::shared_ptr<ssl::context> make_context(const TlsTrust& trust) {
   return context;
 }
 
+/// The hosts that a certificate is for: "localhost, 127.0.0.1".
+std::string host_names(X509* certificate) {
+  std::string text;
+  auto* const names = static_cast<GENERAL_NAMES*>(
+      X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr));
+  for (int i = 0; i < sk_GENERAL_NAME_num(names) && text.size() < kHostNamesTextMax; ++i) {
+    const GENERAL_NAME* name = sk_GENERAL_NAME_value(names, i);
+    if (name->type != GEN_DNS && name->type != GEN_IPADD) continue;
+    const auto* bytes = ASN1_STRING_get0_data(name->d.ia5);
+    std::string one(bytes, bytes + ASN1_STRING_length(name->d.ia5));
+    if (name->type == GEN_IPADD && one.size() == sizeof(asio::ip::address_v4::bytes_type)) {
+      asio::ip::address_v4::bytes_type address{};
+      std::copy(one.begin(), one.end(), address.begin());
+      one = asio::ip::address_v4(address).to_string();
+    } else if (name->type == GEN_IPADD) {
+      if (one.size() != sizeof(asio::ip::address_v6::bytes_type)) continue;
+      asio::ip::address_v6::bytes_type address{};
+      std::copy(one.begin(), one.end(), address.begin());
+      one = asio::ip::address_v6(address).to_string();
+    }
+    std::replace_if(one.begin(), one.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+    text += (text.empty() ? "" : ", ") + one;
+  }
+  sk_GENERAL_NAME_pop_free(names, GENERAL_NAME_free);
+  return text;
+}
+
+/// What a certificate is for that is trusted but not for the host asked: nullopt while none was
+/// seen. Shared with OpenSSL's callback.
+using OtherNames = std::shared_ptr<std::optional<std::string>>;
+
+/// Verifies the host name as Asio does, and keeps what else the certificate is for.
+void verify_host_name(ssl::stream<beast::tcp_stream&>& tls, const std::string& host,
+                      OtherNames other_names) {
+  auto verify = [matches = ssl::host_name_verification(host), other_names = std::move(other_names)](
+                    bool trusted, ssl::verify_context& context) {
+    bool const accepted = matches(trusted, context);
+    if (trusted && !accepted) {
+      *other_names = host_names(X509_STORE_CTX_get_current_cert(context.native_handle()));
+    }
+    return accepted;
+  };
+  tls.set_verify_callback(std::move(verify));
+}
+
 /// OpenSSL's account of a handshake that failed.
-HandshakeFailure describe_handshake(const error_code& error, SSL* ssl) {
+HandshakeFailure describe_handshake(const error_code& error, SSL* ssl,
+                                    const OtherNames& other_names) {
   HandshakeFailure failure;
   failure.reason = describe(error);
   if (error == asio::error::eof || error == ssl::error::stream_truncated ||
@@ -68,9 +117,8 @@ HandshakeFailure describe_handshake(const error_code& error, SSL* ssl) {
   switch (ERR_GET_REASON(static_cast<unsigned long>(error.value()))) {
     case SSL_R_CERTIFICATE_VERIFY_FAILED: {
       long const verdict = SSL_get_verify_result(ssl);
-      failure.problem = HandshakeProblem::kUntrusted;
-      failure.reason = verdict == X509_V_OK ? "it is not for this host name"
-                                            : X509_verify_cert_error_string(verdict);
+      failure.problem = *other_names ? HandshakeProblem::kWrongName : HandshakeProblem::kUntrusted;
+      failure.reason = *other_names ? **other_names : X509_verify_cert_error_string(verdict);
       break;
     }
     case SSL_R_WRONG_VERSION_NUMBER:
@@ -224,17 +272,18 @@ class HttpTransport final : public Transport {
   Task<Opened> secure(std::unique_ptr<Connection> connection, Url url, Clock::time_point deadline) {
     Trusted const trusted = co_await trust_for(url.authority());
     auto& tls = connection->socket.start_tls(trusted.context);
+    auto const other_names = std::make_shared<std::optional<std::string>>();
     error_code not_an_address;
     asio::ip::make_address(url.host, not_an_address);
     if (not_an_address) SSL_set_tlsext_host_name(tls.native_handle(), url.host.c_str());
     if ((SSL_CTX_get_verify_mode(trusted.context->native_handle()) & SSL_VERIFY_PEER) != 0) {
-      tls.set_verify_callback(ssl::host_name_verification(url.host));
+      verify_host_name(tls, url.host, other_names);
     }
     connection->socket.tcp().expires_at(deadline);
     auto [error] = co_await tls.async_handshake(ssl::stream_base::client, kOutcome);
     throw_if_cancelled(error);
     if (!error) co_return std::move(connection);
-    HandshakeFailure failure = describe_handshake(error, tls.native_handle());
+    HandshakeFailure failure = describe_handshake(error, tls.native_handle(), other_names);
     failure.trusts_somebody = trusted.trusts_somebody;
     auto verdict = judge(url, failure);
     if (auto* no_tls = std::get_if<NoTls>(&verdict)) co_return std::move(*no_tls);

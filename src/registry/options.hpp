@@ -83,7 +83,8 @@ void load_buildkitd_config(const std::filesystem::path& file, Options& options);
 /// \throws Error kInvalidInput.
 void add_mirror(std::string_view argument, Options& options);
 
-/// Applies `--insecure-registry HOST[:PORT]`: any certificate, and plain HTTP.
+/// Applies `--insecure-registry HOST[:PORT]`: any certificate, and plain HTTP. A scheme before it
+/// is passed over. \throws Error kInvalidInput for what is no host.
 void add_insecure_registry(std::string_view host, Options& options);
 
 /// Applies `--registry-ca FILE` (for all hosts) or `--registry-ca HOST=FILE`.

@@ -71,6 +71,13 @@ Task<Failure> Session::failure(Endpoint endpoint, ApiResponse got) {
     error =
         Error(ErrorKind::kDenied, text + " (" + endpoint.base.authority() + "; " + remedy + ")");
   }
+  if (status == 400 && !endpoint.base.is_tls() && body.find("HTTPS") != std::string::npos) {
+    // "Client sent an HTTP request to an HTTPS server", "... was sent to HTTPS port"
+    std::string const host = endpoint.base.authority();
+    error = Error(error.kind(), std::string(error.what()) +
+                                    "; it wants TLS: to trust its CA use --registry-ca " + host +
+                                    "=FILE, to trust anybody --insecure-registry " + host);
+  }
   Failure failure{.error = std::move(error),
                   .may_pass = is_retryable_status(status),
                   .retry_after = {},

@@ -249,13 +249,54 @@ Task<void> tls() {
   auto const other = make_client(executor, pool, options, server);
   error = co_await error_of(other->fetch_manifest(server.reference("127.0.0.2", "a:1")));
   EXPECT_EQ(error->kind(), ErrorKind::kDenied) << "the certificate is for another host";
-  EXPECT_THAT(error->what(), HasSubstr("the certificate is not trusted"));
+  EXPECT_THAT(error->what(),
+              HasSubstr("the certificate is for 127.0.0.1, localhost, not for 127.0.0.2; "));
+  EXPECT_THAT(error->what(), testing::Not(HasSubstr("--registry-ca")));
 
   Options insecure;
   add_insecure_registry("127.0.0.2:" + server.port, insecure);
   insecure.hosts["127.0.0.2:" + server.port].plain_http = false;
   auto const trusting = make_client(executor, pool, insecure, server);
   co_await push_and_pull(*trusting, server.reference("127.0.0.2", "c:1"));
+}
+
+/// Nothing says of localhost that it speaks TLS, but the flags that are of use only then.
+Task<void> tls_on_localhost() {
+  Server const server = co_await start(Tls::kOn, Login::kOff);
+  asio::thread_pool pool(1);
+  auto const executor = co_await asio::this_coro::executor;
+  auto const plain = make_client(executor, pool, {}, server);
+  auto error = co_await error_of(plain->fetch_manifest(server.reference("localhost", "a:1")));
+  EXPECT_THAT(error->what(),
+              HasSubstr("it wants TLS: to trust its CA use --registry-ca localhost:"));
+
+  Options trusted;
+  add_registry_ca((server.directory.path() / "ca.pem").string(), trusted);
+  auto const client = make_client(executor, pool, trusted, server);
+  co_await push_and_pull(*client, server.reference("localhost", "a:1"));
+
+  Options insecure;
+  add_insecure_registry("localhost:" + server.port, insecure);
+  auto const trusting = make_client(executor, pool, insecure, server);
+  co_await push_and_pull(*trusting, server.reference("localhost", "b:1"));
+}
+TEST_F(RegistryIntegration, TlsOnLocalhost) {
+  cobuild::test::run(tls_on_localhost());
+}
+
+/// A CA of another registry's does not keep a plain one on localhost from working.
+Task<void> plain_beside_a_ca() {
+  Server const server = co_await start(Tls::kOff, Login::kOff);
+  co_await make_certificates(server.directory.path());
+  asio::thread_pool pool(1);
+  auto const executor = co_await asio::this_coro::executor;
+  Options options;
+  add_registry_ca((server.directory.path() / "ca.pem").string(), options);
+  auto const client = make_client(executor, pool, options, server);
+  co_await push_and_pull(*client, server.reference("localhost", "a:1"));
+}
+TEST_F(RegistryIntegration, PlainBesideACa) {
+  cobuild::test::run(plain_beside_a_ca());
 }
 TEST_F(RegistryIntegration, Tls) {
   cobuild::test::run(tls());

@@ -307,6 +307,33 @@ TEST(Hosts, SchemesAndMirrors) {
   EXPECT_TRUE(push_endpoint("x.io", options).insecure);
 }
 
+TEST(Hosts, LocalhostSpeaksTlsWhereItMight) {
+  Options for_all;
+  add_registry_ca("/ca.pem", for_all);
+  Endpoint const maybe = push_endpoint("localhost:5000", for_all);
+  EXPECT_EQ(maybe.base.to_string(), "https://localhost:5000/v2");
+  EXPECT_TRUE(maybe.insecure) << "the certificate may be meant for another host";
+  EXPECT_FALSE(push_endpoint("x.io", for_all).insecure);
+
+  Options any;
+  add_insecure_registry("localhost:5000", any);
+  Endpoint const lenient = push_endpoint("localhost:5000", any);
+  EXPECT_EQ(lenient.base.to_string(), "https://localhost:5000/v2");
+  EXPECT_TRUE(lenient.insecure);
+
+  Options own;
+  add_registry_ca("localhost:5000=/ca.pem", own);
+  EXPECT_FALSE(push_endpoint("localhost:5000", own).insecure);
+}
+
+TEST(Hosts, InsecureRegistriesAreHosts) {
+  Options options;
+  add_insecure_registry("http://x.io:5000/", options);
+  EXPECT_TRUE(push_endpoint("x.io:5000", options).insecure);
+  EXPECT_THROW(add_insecure_registry("x.io/a", options), Error);
+  EXPECT_THROW(add_insecure_registry("https://", options), Error);
+}
+
 // ---- configuration files
 
 TEST(DockerConfig, ReadsEveryKindOfEntry) {
