@@ -221,6 +221,12 @@ Task<void> settle(store::Store& store, bool succeeded) {
   }
 }
 
+/// Tokens are vertices, as BuildKit's are (F7.4.5); so is what makes a build wait.
+void show_registry_notice(progress::Sink& progress, std::string_view text) {
+  constexpr std::string_view kToken = "[auth] ";
+  InternalStep(progress, (text.starts_with(kToken) ? "" : "[registry] ") + std::string(text)).done();
+}
+
 Task<int> build_and_report(Runtime& runtime, BuildOptions options, ops::Sandbox sandbox,
                            ProgressState& steps) {
   std::optional<Timings::Span> closing;  // Goes after the workspace.
@@ -231,6 +237,9 @@ Task<int> build_and_report(Runtime& runtime, BuildOptions options, ops::Sandbox 
                                            .environment = process_environment(),
                                            .trace_file = options.trace_file,
                                            .logs_directory = workspace.store->logs_path() / id});
+  workspace.on_registry_notice = [&display](std::string_view text) {
+    show_registry_notice(display, text);
+  };
   std::exception_ptr failure;
   try {
     StepTimes timed(display, steps);

@@ -16,8 +16,12 @@ void require_ca_file(const std::filesystem::path& file) {
                                         ": no such file (from --registry-ca or --config)");
 }
 
-registry::Options registry_options(const GlobalOptions& global) {
+registry::Options registry_options(const GlobalOptions& global,
+                                   const std::function<void(std::string_view)>& on_notice) {
   registry::Options options;
+  options.on_notice = [&on_notice](std::string_view text) {
+    if (on_notice) on_notice(text);
+  };
   if (global.config) registry::load_buildkitd_config(*global.config, options);
   for (const std::string& host : global.insecure_registries) {
     registry::add_insecure_registry(host, options);
@@ -60,7 +64,8 @@ Workspace::Workspace(Runtime& runtime_, const BuildOptions& options, const ops::
       store(store::Store::open(runtime.loop(), runtime.pool(), {options.global.root})),
       scratch(store->new_layer()),
       snapshotter(store::make_snapshotter(options.global.root, options.global.snapshotter)),
-      registry(runtime.loop().get_executor(), runtime.pool(), registry_options(options.global)),
+      registry(runtime.loop().get_executor(), runtime.pool(),
+               registry_options(options.global, on_registry_notice)),
       sources(content_sources(options, registry, runtime.pool())),
       images(runtime.loop().get_executor(), *store, sources),
       fetcher(runtime.loop().get_executor(), runtime.pool(), *store, sources),

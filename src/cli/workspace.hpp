@@ -4,8 +4,10 @@
 
 #include <boost/asio/any_io_executor.hpp>
 
+#include <functional>
 #include <memory>
 #include <optional>
+#include <string_view>
 
 #include "cli/options.hpp"
 #include "core/async/runtime.hpp"
@@ -26,13 +28,15 @@ namespace cobuild::cli {
 /// Members are made in order and destroyed in reverse, so later ones may refer to earlier ones.
 class Workspace {
  public:
-  /// Opens the store; connects to nothing. `runtime` and `progress` must outlive this.
+  /// Opens the store; connects to nothing. `runtime` must outlive this.
   /// \throws Error what opening the store or reading the configuration throws.
   Workspace(Runtime& runtime, const BuildOptions& options, const ops::Sandbox& sandbox);
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;
 
   Runtime& runtime;
+  /// Gets what registry::Options::on_notice says; empty until there is somebody to show it.
+  std::function<void(std::string_view)> on_registry_notice;
   std::unique_ptr<store::Store> store;
   store::NewLayer scratch;  ///< A directory of this build: bundles, hosts files. Swept if we die.
   std::unique_ptr<store::Snapshotter> snapshotter;

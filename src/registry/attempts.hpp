@@ -48,11 +48,22 @@ Task<Attempt<T>> guarded(Task<Attempt<T>> attempt) {
   }
 }
 
+/// The failure of the last of `tries`, with what the user may want to know about them.
+inline Error gave_up(const Failure& failure, const RetryPolicy& policy, std::size_t tries) {
+  if (failure.retry_after && *failure.retry_after > policy.retry_after_max) {
+    auto const seconds = std::chrono::ceil<std::chrono::seconds>(*failure.retry_after);
+    return failure.error.with_context("the registry asks to try again in " +
+                                      std::to_string(seconds.count()) + " s");
+  }
+  if (tries < 2) return failure.error;
+  return failure.error.with_context("tried " + std::to_string(tries) + " times");
+}
+
 /// Awaits `attempt()` until it succeeds, fails for good, or `policy` has had enough; sleeps
 /// between. `options` outlives the call. \throws only a fatal failure and cancellation.
 template <class T, class Try>
 Task<Attempt<T>> try_repeatedly(const Options& options, RetryPolicy policy, Try attempt) {
-  for (std::size_t count = 1;; ++count) {
+  for (std::size_t count = 1, tries = 1;; ++count, ++tries) {
     Attempt<T> outcome = co_await guarded<T>(attempt());
     auto* failure = std::get_if<Failure>(&outcome);
     if (!failure) co_return outcome;
@@ -61,7 +72,10 @@ Task<Attempt<T>> try_repeatedly(const Options& options, RetryPolicy policy, Try 
     if (!failure->may_pass) co_return outcome;
     auto const delay =
         retry_delay(policy, count, failure->retry_after, options.environment.random());
-    if (!delay) co_return outcome;
+    if (!delay) {
+      failure->error = gave_up(*failure, policy, tries);
+      co_return outcome;
+    }
     if (options.on_notice) {
       options.on_notice(std::string(failure->error.what()) + "; retrying in " +
                         std::to_string(delay->count()) + " ms");

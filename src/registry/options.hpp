@@ -70,8 +70,9 @@ struct Options {
   RetryPolicy retry;
   Environment environment;
 
-  /// For progress: called when a token is about to be fetched ("library/alpine:pull token for
-  /// registry-1.docker.io") and when a request will be tried again. May be empty.
+  /// For progress: called when a token is about to be fetched ("[auth] library/alpine:pull token
+  /// for registry-1.docker.io"), when a request will be tried again, and when a mirror is passed
+  /// over. May be empty.
   std::function<void(std::string_view)> on_notice;
 };
 

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "core/base/error.hpp"
 #include "oci/spec/manifest.hpp"
@@ -128,12 +129,16 @@ Task<Attempt<std::optional<oci::Descriptor>>> try_head(Session& session, Endpoin
   request.url = endpoint.url(manifest_path(reference));
   request.headers.add("Accept", std::string(kManifestAccept));
   std::vector<std::string> scopes = {pull_scope(reference.repository)};
-  ApiResponse const got = co_await session.send(endpoint, std::move(request), std::move(scopes));
+  ApiResponse got = co_await session.send(endpoint, std::move(request), std::move(scopes));
+  int const status = got.response->status();
+  if (endpoint.is_mirror && status != 200 && status != 404) {
+    co_return co_await session.failure(std::move(endpoint), std::move(got));
+  }
   const Headers& headers = got.response->headers();
   auto const digest = Digest::try_parse(headers.text("Docker-Content-Digest"));
   auto const size = headers.number("Content-Length");
   std::string type = media_type_of(headers);
-  bool const complete = got.response->status() == 200 && digest && size &&
+  bool const complete = status == 200 && digest && size &&
                         (oci::is_index_type(type) || oci::is_manifest_type(type)) &&
                         (!reference.digest || *reference.digest == BlobDigest(*digest));
   if (!complete) co_return std::optional<oci::Descriptor>();
@@ -325,12 +330,17 @@ Task<std::optional<oci::ManifestContent>> pull_manifest(Session& session,
 
 Task<std::optional<oci::Descriptor>> describe_manifest(Session& session, oci::Reference reference) {
   const Options& options = session.options();
-  for (const Endpoint& endpoint : pull_endpoints(reference.registry, options)) {
+  auto const endpoints = pull_endpoints(reference.registry, options);
+  std::vector<std::pair<const Endpoint*, Failure>> failures;
+  for (const Endpoint& endpoint : endpoints) {
     auto outcome =
         co_await guarded<std::optional<oci::Descriptor>>(try_head(session, endpoint, reference));
     if (auto* found = std::get_if<std::optional<oci::Descriptor>>(&outcome); found && *found) {
+      for (const auto& [mirror, failure] : failures) notice_mirror(options, *mirror, failure);
       co_return std::move(*found);
     }
+    auto* failure = std::get_if<Failure>(&outcome);
+    if (failure && endpoint.is_mirror) failures.emplace_back(&endpoint, std::move(*failure));
   }
   // Not there, refused or unclear: GET tells which, with the registry's words.
   auto content = co_await pull_manifest(session, std::move(reference));

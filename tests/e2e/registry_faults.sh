@@ -20,15 +20,25 @@ from() { # EXPECT FAULT... : builds on a registry with these faults and a store 
 }
 from ok cut
 from ok busy
+matches '^#[0-9]+ \[registry\] .*; retrying in '
 from ok broken
 from fails wrong-digest
 matches 'digest|mismatch'
 from fails cut-always
 from fails broken-always
 says 503
+matches '^error: .*tried 5 times: .*503'
 from fails forbidden
 matches '403|denied'
 from fails down
+
+# A mirror that is down is told of, and passed over.
+STORE=$WORK/store-mirror
+start_fake_registry "$WORK/layout"
+ok build --insecure-registry "$REGISTRY" --mirror "$REGISTRY=http://127.0.0.1:1" \
+  --build-arg "BASE=$REGISTRY/base:1" "$CONTEXT"
+matches '^#[0-9]+ \[registry\] mirror 127.0.0.1:1: .*; trying the next host'
+stop_servers
 
 # A login: refused without, and with the credentials of docker's config not.
 from fails login

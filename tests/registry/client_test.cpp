@@ -102,7 +102,7 @@ Task<void> retries_end(World& world) {
   world.here.when("GET", "/v2/a/",
                   Reply{500, {}, R"({"errors":[{"code":"UNKNOWN","message":"disk"}]})", {}}, 100);
   auto error = co_await error_of(world.client().fetch_manifest(world.reference("a:1")));
-  EXPECT_EQ(what(error), "unexpected status from GET request to " +
+  EXPECT_EQ(what(error), "tried 5 times: unexpected status from GET request to " +
                              world.here.url("/v2/a/manifests/1") +
                              ": 500 Internal Server Error: UNKNOWN: disk");
   EXPECT_EQ(kind(error), ErrorKind::kUnavailable);
@@ -111,6 +111,16 @@ Task<void> retries_end(World& world) {
 }
 TEST(ClientRetry, EndsWithTheRegistrysWords) {
   run_world(retries_end);
+}
+
+Task<void> retry_after_too_long(World& world) {
+  world.here.when("GET", "/v2/a/", Reply{429, {{"Retry-After", "3600"}}, "", {}});
+  auto error = co_await error_of(world.client().fetch_manifest(world.reference("a:1")));
+  EXPECT_THAT(what(error), HasSubstr("the registry asks to try again in 3600 s: "));
+  EXPECT_TRUE(world.slept.empty());
+}
+TEST(ClientRetry, SaysHowLongItWouldHaveToWait) {
+  run_world(retry_after_too_long);
 }
 
 Task<void> refusals_are_final(World& world) {
@@ -126,7 +136,7 @@ TEST(ClientRetry, RefusalsAreFinal) {
 Task<void> nobody_listens(World& world) {
   auto reference = oci::Reference::parse("127.0.0.1:1/a:1");
   auto error = co_await error_of(world.client().fetch_manifest(std::move(reference)));
-  EXPECT_EQ(what(error), "connect to 127.0.0.1:1 (127.0.0.1): Connection refused");
+  EXPECT_EQ(what(error), "tried 5 times: connect to 127.0.0.1:1 (127.0.0.1): Connection refused");
   EXPECT_EQ(world.slept.size(), 4U);
 }
 TEST(ClientRetry, NobodyListens) {
@@ -209,7 +219,7 @@ Task<void> blob_never_whole(World& world) {
   world.here.when("GET", "/v2/a/blobs/", Reply{200, {}, "0123456789", 0}, 100);
   Collector sink;
   auto error = co_await error_of(world.client().fetch_blob(world.reference("a"), blob, sink));
-  EXPECT_EQ(what(error), "blob " + blob.digest.to_string() +
+  EXPECT_EQ(what(error), "tried 5 times: blob " + blob.digest.to_string() +
                              ": received 0 of 10 bytes: read from http://" +
                              world.here.authority() + ": connection closed early");
   EXPECT_EQ(world.here.calls().size(), 5U);
@@ -342,6 +352,18 @@ Task<void> mirror_broken(World& world) {
 }
 TEST(ClientMirror, UpstreamGoesOnWhereAMirrorBroke) {
   run_world(mirror_broken);
+}
+
+Task<void> mirror_refuses(World& world) {
+  world.options.hosts[world.here.authority()].mirrors = {world.there.authority()};
+  auto const stored = world.here.put_manifest("a", "1", kType, "{}");
+  world.there.when("HEAD", "/v2/a/", Reply{503, {}, "", {}});
+  EXPECT_EQ(co_await world.client().describe_manifest(world.reference("a:1")), stored);
+  EXPECT_EQ(world.notices.size(), 1U);
+  EXPECT_TRUE(world.slept.empty());
+}
+TEST(ClientMirror, PassedOverByHead) {
+  run_world(mirror_refuses);
 }
 
 // ---- proxies
