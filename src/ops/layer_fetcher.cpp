@@ -182,8 +182,8 @@ Task<bool> LayerFetcher::make_snapshot(store::LayerChain chain, std::size_t posi
   store::LayerId const id = chain[position];
   // Another process may be at it; after the wait its work is ours.
   auto const lock = co_await store_.lock("layer " + std::to_string(id.value));
+  if (co_await store_.confirm_snapshot(id)) co_return true;
   store::Layer const layer = store_.get_layer(id);
-  if (layer.has_snapshot) co_return true;
   store::NewLayer files = store_.new_layer();
   oci::ApplyOptions options;
   options.expected_diff_id = layer.diff_id;

@@ -4,7 +4,10 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <fstream>
+#include <initializer_list>
+#include <iterator>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -15,11 +18,18 @@
 namespace cobuild::store {
 namespace {
 
+/// More than any machine has; keeps the sum from overflowing.
+constexpr std::int64_t kKilobytesMax = std::int64_t{1} << 50;
+
 std::vector<std::int64_t> integers(Database& database, std::string_view sql) {
   std::vector<std::int64_t> out;
   Query rows = database.query(sql);
   while (rows.next()) out.push_back(rows.integer(0));
   return out;
+}
+
+bool exists(Database& database, std::string_view sql, std::initializer_list<Value> values = {}) {
+  return database.query(sql, values).next();
 }
 
 bool is_boot(Database& database, std::string_view boot) {
@@ -33,6 +43,21 @@ void remove_partial_downloads(const std::filesystem::path& root) {
   for (const auto& entry : std::filesystem::directory_iterator(root / "ingest", ignored)) {
     if (entry.is_regular_file(ignored)) std::filesystem::remove(entry.path(), ignored);
   }
+}
+
+/// The files of a layer are not to be trusted. A pulled layer can be pulled again, if it is known
+/// from where; one that was made here cannot be made from its row.
+void drop_snapshot(Database& database, std::int64_t layer) {
+  bool const can_be_fetched =
+      exists(database,
+             "SELECT 1 FROM layers WHERE id = ? AND chain_id IS NOT NULL "
+             "AND EXISTS (SELECT 1 FROM layer_blobs WHERE layer = layers.id)",
+             {layer});
+  if (!can_be_fetched) return forget_layer(database, layer);
+  database.run(
+      "UPDATE layers SET has_snapshot = 0, unsynced = 0, checksum = NULL, size = NULL "
+      "WHERE id = ?",
+      {layer});
 }
 
 }  // namespace
@@ -66,14 +91,14 @@ void forget_unsynced(Database& database, const std::filesystem::path& root, std:
   database.run("DELETE FROM leases");
   database.run("DELETE FROM cache_leases");
   database.run("DELETE FROM blobs WHERE unsynced <> 0");
-  // A pulled layer can be pulled again; one that was made here cannot be made from its row.
-  for (std::int64_t const layer :
-       integers(database, "SELECT id FROM layers WHERE unsynced <> 0 AND chain_id IS NULL")) {
-    forget_layer(database, layer);
-  }
-  database.run("UPDATE layers SET has_snapshot = 0, unsynced = 0 WHERE unsynced <> 0");
   database.run(
       "DELETE FROM layer_blobs WHERE sources = '' AND digest NOT IN (SELECT digest FROM blobs)");
+  database.run("UPDATE layers SET unsynced = ? WHERE unsynced <> 0 AND checksum IS NOT NULL",
+               {kSuspect});
+  for (std::int64_t const layer :
+       integers(database, "SELECT id FROM layers WHERE unsynced <> 0 AND checksum IS NULL")) {
+    drop_snapshot(database, layer);
+  }
   for (std::int64_t const layer :
        integers(database,
                 "SELECT id FROM layers WHERE has_snapshot = 0 "
@@ -85,10 +110,48 @@ void forget_unsynced(Database& database, const std::filesystem::path& root, std:
   transaction.commit();
 }
 
+void trust_suspect(Database& database, std::int64_t layer) {
+  database.run("UPDATE layers SET unsynced = 1 WHERE id = ? AND unsynced = ?", {layer, kSuspect});
+}
+
+void forget_suspect(Database& database, std::int64_t layer) {
+  if (!exists(database, "SELECT 1 FROM layers WHERE id = ? AND unsynced = ?", {layer, kSuspect}))
+    return;
+  drop_snapshot(database, layer);
+}
+
+std::optional<std::int64_t> parse_unwritten_bytes(std::string_view meminfo) {
+  std::int64_t sum = 0;
+  for (std::string_view const name : {"\nDirty:", "\nWriteback:"}) {
+    std::size_t at = meminfo.find(name);
+    if (at == std::string_view::npos) return std::nullopt;
+    at = meminfo.find_first_not_of(' ', at + name.size());
+    if (at == std::string_view::npos) return std::nullopt;
+    std::int64_t kilobytes = 0;
+    auto const [end, error] =
+        std::from_chars(meminfo.data() + at, meminfo.data() + meminfo.size(), kilobytes);
+    if (error != std::errc() || kilobytes < 0 || kilobytes > kKilobytesMax) return std::nullopt;
+    sum += kilobytes << 10;
+  }
+  return sum;
+}
+
+std::optional<std::int64_t> unwritten_bytes() {
+  std::ifstream file("/proc/meminfo");
+  std::string const text(std::istreambuf_iterator<char>(file), {});
+  return parse_unwritten_bytes(text);
+}
+
+bool has_unsettled(Database& database) {
+  return exists(database, "SELECT 1 FROM layers WHERE unsynced <> 0 AND unsynced = 1") ||
+         exists(database, "SELECT 1 FROM blobs WHERE unsynced <> 0");
+}
+
 void settle(Database& database, const std::filesystem::path& root) {
   // Those that are there now: files of rows that come while we wait may come too late for the disk.
   // The mark's value tells a blob from one that was collected and written again meanwhile.
-  auto const layers = integers(database, "SELECT id FROM layers WHERE unsynced <> 0");
+  auto const layers =
+      integers(database, "SELECT id FROM layers WHERE unsynced <> 0 AND unsynced = 1");
   std::vector<std::pair<Digest, std::int64_t>> blobs;
   {
     Query rows = database.query("SELECT digest, unsynced FROM blobs WHERE unsynced <> 0");
@@ -104,7 +167,8 @@ void settle(Database& database, const std::filesystem::path& root) {
   }
   Transaction transaction(database);
   for (std::int64_t const layer : layers) {
-    database.run("UPDATE layers SET unsynced = 0 WHERE id = ?", {layer});
+    database.run("UPDATE layers SET unsynced = 0, checksum = NULL WHERE id = ? AND unsynced = 1",
+                 {layer});
   }
   for (const auto& [blob, mark] : blobs) {
     database.run("UPDATE blobs SET unsynced = 0 WHERE digest = ? AND unsynced = ?",

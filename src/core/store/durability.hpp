@@ -5,29 +5,76 @@
 /// Files of layers and blobs are not synced one by one: a build would wait for the disk at each
 /// step. Within one boot of the machine that is safe, since all processes see one page cache,
 /// however they die. So a row says that it is `unsynced`, and the store remembers the boot in which
-/// such rows were written. settle() waits for the disk once, at the end of a build, for all files
-/// at the same time (syncfs), and only then clears the mark. A store opened in another boot forgets
-/// what is still marked: those files may be half there. The database itself may lose its last
-/// commits in a power cut, but never an earlier one than it keeps, so the mark cannot be cleared
-/// while the row that it speaks of is lost, or the other way round.
+/// such rows were written. At the end of a build there are two ways to make them last:
+///
+/// - settle() waits for the disk once, for all files at the same time (syncfs), and only then
+///   clears the mark. That is cheap when little is left to be written, and takes seconds after a
+///   large build.
+/// - Otherwise each unsynced layer gets a checksum of its files as they are in the page cache
+///   (tree_checksum.hpp), and nobody waits for the disk: the kernel writes when it likes. A later
+///   build settles them.
+///
+/// A store opened in another boot (after a power cut, but also after a clean one, or on another
+/// machine that the store was moved to) cannot trust what is still marked: those files may be half
+/// there. It forgets blobs, which can be had or made again, and layers without a checksum. Layers
+/// with one become *suspect*: they are there, but their files are compared with the checksum before
+/// anybody uses them. One that is whole becomes unsynced in this boot, with its checksum, and not
+/// synced: that its files can be read says nothing of the disk when the store was copied here a
+/// minute ago. One that is not whole is forgotten as if the power cut had just been.
+///
+/// Why the order is safe. A checksum is computed after the layer's row is committed, of files that
+/// nobody changes any more. The database may lose its last commits in a power cut, but never an
+/// earlier one than it keeps: a row that lost its checksum is forgotten; a mark cannot be cleared
+/// while the row that it speaks of is lost, or the other way round; and a row that lost the
+/// clearing of its mark is only looked at once more. A mark of this boot is cleared by syncfs and
+/// nothing else, and that of a suspect layer never: what it wrote of those files is not known to be
+/// right.
+///
+/// A process that is killed before the end of its build, or whose build fails, leaves rows without
+/// checksum. The next build that ends well in the same boot takes care of them.
 ///
 /// Removing goes the other way round: the rows' removal is made durable before the files go.
 
+#include <cstdint>
 #include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
 
 #include "core/store/database.hpp"
 
 namespace cobuild::store {
 
-/// Forgets unsynced rows of an earlier boot. `boot`: which this is; cheap when it is the same.
+/// layers.unsynced of a layer whose files are to be compared with their checksum before use.
+inline constexpr std::int64_t kSuspect = 2;
+
+/// Waiting for the disk to write this much at the end of a build is not felt: a tenth of a second
+/// on a slow disk.
+inline constexpr std::int64_t kUnwrittenBytesMax = std::int64_t{16} << 20;
+
+/// Forgets unsynced rows of an earlier boot, but for layers with a checksum, which become suspect.
+/// `boot`: which this is; cheap when it is the same.
 void forget_unsynced(Database& database, const std::filesystem::path& root, std::string_view boot);
 
 /// The kernel's name for the time since the machine started.
 [[nodiscard]] std::string boot_id();
 
+/// How much the kernel has still to write, for all file systems; nullopt where it does not say.
+[[nodiscard]] std::optional<std::int64_t> unwritten_bytes();
+/// The same from the text of /proc/meminfo: "Dirty" and "Writeback".
+[[nodiscard]] std::optional<std::int64_t> parse_unwritten_bytes(std::string_view meminfo);
+
+/// Whether there is a row that settle() would do something for.
+[[nodiscard]] bool has_unsettled(Database& database);
+
 /// Waits until all files of the store are on disk, then clears the marks of those that were there
 /// before. Blocking, for as long as the disk needs; at once when there are no marks.
 void settle(Database& database, const std::filesystem::path& root);
+
+/// What a suspect layer turned out to be, within the caller's transaction. Nothing happens if it is
+/// suspect no more.
+void trust_suspect(Database& database, std::int64_t layer);
+void forget_suspect(Database& database, std::int64_t layer);
 
 /// Forgets layers, and the results that need them, within the caller's transaction.
 void forget_layer(Database& database, std::int64_t layer);

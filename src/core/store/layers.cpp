@@ -10,6 +10,7 @@
 #include "core/base/assert.hpp"
 #include "core/base/error.hpp"
 #include "core/base/timings.hpp"
+#include "core/store/durability.hpp"
 #include "core/store/store_impl.hpp"
 #include "core/sys/tree.hpp"
 
@@ -153,7 +154,8 @@ Task<void> Store::commit_snapshot(LayerId id, NewLayer files) {
   auto job = [&impl, id, files = std::move(files)](Database& database) mutable {
     bool has_snapshot = false;
     {
-      Query row = database.query("SELECT has_snapshot FROM layers WHERE id = ?", {id.value});
+      Query row = database.query("SELECT has_snapshot AND unsynced <> ? FROM layers WHERE id = ?",
+                                 {kSuspect, id.value});
       if (!row.next()) {
         throw Error(ErrorKind::kNotFound,
                     "layer " + std::to_string(id.value) + " is not in the store");
@@ -162,8 +164,10 @@ Task<void> Store::commit_snapshot(LayerId id, NewLayer files) {
     }
     if (has_snapshot) return true;
     place_files(files.fs(), impl.snapshot_path(id));
-    database.run("UPDATE layers SET has_snapshot = 1, unsynced = 1, size = NULL WHERE id = ?",
-                 {id.value});
+    database.run(
+        "UPDATE layers SET has_snapshot = 1, unsynced = 1, checksum = NULL, size = NULL "
+        "WHERE id = ?",
+        {id.value});
     return true;
   };
   co_await impl.write(std::move(job));
@@ -187,10 +191,10 @@ Layer Store::get_layer(LayerId id) {
   Timings::Span const span(Phase::kStore);
   Database& database = impl_->reader;
   Query row = database.query(
-      "SELECT diff_id, has_snapshot, size, description, kind, created_at, last_used_at, "
-      "usage_count, amends "
+      "SELECT diff_id, has_snapshot AND unsynced <> ?, size, description, kind, created_at, "
+      "last_used_at, usage_count, amends "
       "FROM layers WHERE id = ?",
-      {id.value});
+      {kSuspect, id.value});
   if (!row.next()) {
     throw Error(ErrorKind::kNotFound, "layer " + std::to_string(id.value) + " is not in the store");
   }
@@ -233,6 +237,9 @@ Task<bool> Store::use(LayerChain chain) {
   Impl& impl = *impl_;
   std::erase_if(chain, [&](LayerId id) { return impl.leased.contains(id); });
   if (chain.empty()) co_return true;
+  for (LayerId const id : chain) {
+    if (impl.must_be_whole(id) && !co_await confirm_snapshot(id)) co_return false;
+  }
   auto job = [chain, lease = impl.lease.name()](Database& database) {
     for (LayerId const id : chain) {
       if (!database.query("SELECT 1 FROM layers WHERE id = ?", {id.value}).next()) return false;

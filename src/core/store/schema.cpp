@@ -16,7 +16,8 @@ namespace {
 // never come again.
 //
 // unsynced: not 0: written since the last syncfs, so that its files are not to be trusted after a
-// power cut (see durability.hpp).
+// power cut; 2, of layers only: suspect. checksum: what an unsynced layer's files were, NULL while
+// nobody has looked (see durability.hpp).
 constexpr const char* kTables = R"sql(
 CREATE TABLE state(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
@@ -27,6 +28,7 @@ CREATE TABLE layers(
   has_snapshot INTEGER NOT NULL,
   unsynced INTEGER NOT NULL,
   amends INTEGER,
+  checksum TEXT,
   size INTEGER,
   description TEXT NOT NULL,
   kind INTEGER NOT NULL,
@@ -109,10 +111,28 @@ int read_version(Database& database) {
   return version.next() ? static_cast<int>(version.integer(0)) : 0;
 }
 
+/// Each format's tables become the next one's. A process with the older version that has the store
+/// open goes on: what is added, it does not ask for.
+void upgrade(Database& database) {
+  Transaction transaction(database);
+  int version = read_version(database);  // somebody may have been faster
+  if (version == 1) {
+    database.script("ALTER TABLE layers ADD COLUMN checksum TEXT");
+    database.script("ALTER TABLE layers ADD COLUMN amends INTEGER");
+    version = 2;
+    database.script("PRAGMA user_version=" + std::to_string(version));
+  }
+  transaction.commit();
+}
+
 }  // namespace
 
 void prepare_schema(Database& database) {
   int version = read_version(database);
+  if (version > 0 && version < kSchemaVersion) {
+    upgrade(database);
+    version = read_version(database);
+  }
   if (version == 0) {
     // SQLite does not wait for others when it changes the journal's mode, so those who find a new
     // store at the same time wait for each other here. It takes milliseconds.

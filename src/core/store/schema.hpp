@@ -7,9 +7,10 @@
 namespace cobuild::store {
 
 /// What this version of cobuild writes into user_version.
-inline constexpr int kSchemaVersion = 1;
+inline constexpr int kSchemaVersion = 2;
 
-/// Makes the tables of a new store. Several processes may try at once.
+/// Makes the tables of a new store, and brings those of an older one up to date. Several processes
+/// may try at once.
 /// \throws Error kUnsupported for a store that a newer version made.
 void prepare_schema(Database& database);
 

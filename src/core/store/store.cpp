@@ -163,8 +163,8 @@ Task<void> Store::publish() {
 
 Task<void> Store::flush() {
   co_await impl_->publish();
+  co_await impl_->make_durable();
   auto job = [root = impl_->root, lease = impl_->lease.name()](Database& database) {
-    settle(database, root);
     sweep_dead_processes(database, root, lease);
     return true;
   };

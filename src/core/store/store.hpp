@@ -128,9 +128,15 @@ class Store {
   /// snapshots/<id>/fs. Exists only when the layer has_snapshot.
   [[nodiscard]] std::filesystem::path snapshot_path(LayerId id) const;
 
+  /// Whether the layer has files that can be used. Unlike get_layer it finds out when that is not
+  /// known, since a power cut may have damaged them: reads them once, on the pool, and forgets what
+  /// is damaged. If two ask at once, one waits for the other. May be cancelled.
+  Task<bool> confirm_snapshot(LayerId id);
+
   /// Notes a use (for GC order and `du`) and leases the layers to this process. False when one of
   /// them is gone, in which case nothing is leased: a cached result that cannot be loaded
-  /// (F2.6.22).
+  /// (F2.6.22). Layers that a power cut may have damaged, and that cannot be fetched again, are
+  /// looked at first; a damaged one is gone.
   Task<bool> use(LayerChain chain);
 
   // ---- blobs
@@ -179,8 +185,9 @@ class Store {
   /// Writes pending rows, so that other processes see them: before a key's lock is let go of.
   /// Cheap; the destructor does it too, but cannot report.
   Task<void> publish();
-  /// publish, and then waits until everything that was added is on disk, so that it is still good
-  /// after a power cut; clears up what dead processes left. Called at the end of a build.
+  /// publish, and then sees to it that after a power cut, or on another machine, what was added is
+  /// still there or is known to be damaged: waits for the disk if that is quickly done, else notes
+  /// checksums. Clears up what dead processes left. Called at the end of a build.
   Task<void> flush();
 
   // ---- cache mounts and logs

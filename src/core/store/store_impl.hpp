@@ -5,8 +5,12 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/thread_pool.hpp>
 
+#include <chrono>
+#include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <unordered_set>
@@ -17,6 +21,7 @@
 #include "core/async/semaphore.hpp"
 #include "core/base/timings.hpp"
 #include "core/store/database.hpp"
+#include "core/store/durability.hpp"
 #include "core/store/lock_table.hpp"
 #include "core/store/pending_rows.hpp"
 #include "core/store/process_lease.hpp"
@@ -95,6 +100,20 @@ class Store::Impl {
     };
     co_return co_await offload(pool, std::move(job));
   }
+
+  // How the end of a build decides; tests put their own in place.
+  std::function<std::optional<std::int64_t>()> unwritten = unwritten_bytes;
+  /// New checksums of layers that others left behind are begun for so long. One's own all are.
+  std::chrono::milliseconds leftovers_time{1000};
+
+  /// Settles what is unsynced, or gives it checksums: see durability.hpp.
+  Task<void> make_durable();
+  /// False when one of this process's own layers could not be read.
+  Task<bool> add_checksums();
+  /// Waits for the disk if that is quickly done. Says whether it was.
+  Task<bool> settle_if_cheap();
+  /// Whether the layer is suspect and could not be fetched again.
+  [[nodiscard]] bool must_be_whole(LayerId id);
 
   /// Writes what is pending.
   Task<void> publish();

@@ -50,7 +50,9 @@ struct Layer {
   std::optional<DiffId> diff_id;
   /// Its compressed forms, at most one for each (media type, source).
   std::vector<LayerBlob> blobs;
-  bool has_snapshot = false;  ///< snapshots/<id>/fs exists and is whole.
+  /// snapshots/<id>/fs exists and is whole. False also while that is not known, after a power cut:
+  /// Store::confirm_snapshot finds out.
+  bool has_snapshot = false;
   std::int64_t size =
       0;  ///< Bytes of this layer's own files; the blob's while there is no snapshot.
   /// Set for one that only holds what differs from this layer, on which it lies: to whoever exports
