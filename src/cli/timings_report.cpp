@@ -55,6 +55,7 @@ std::string printable(std::string_view name) {
 std::vector<StepTime> slowest_steps(const ProgressState& state) {
   std::vector<StepTime> steps;
   for (const Step* step : state.started()) {
+    if (step->cached) continue;  // finding that out took a moment, but is not the step's time
     StepTime entry{.name = step->name, .time = {}};
     for (const Run& run : step->runs) {
       if (run.stop) entry.time += *run.stop - run.start;

@@ -15,12 +15,12 @@ namespace cobuild::cli {
 
 struct StepTime {
   std::string name;
-  std::chrono::nanoseconds time{0};  ///< While it ran; steps that were cached took none.
+  std::chrono::nanoseconds time{0};  ///< While it ran.
 };
 
 inline constexpr std::size_t kSlowestStepsMax = 5;
 
-/// The steps that took longest, the slowest one first.
+/// The steps that took longest, the slowest one first; without those that were cached.
 [[nodiscard]] std::vector<StepTime> slowest_steps(const ProgressState& state);
 
 /// The table, in milliseconds, each phase on a line; "other" is when none of them was going on.

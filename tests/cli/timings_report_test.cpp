@@ -67,7 +67,9 @@ TEST(StepTimes, TheSlowestStepsComeFirstAndCachedOnesNotAtAll) {
   ProgressState state([] { return at(0); });
   StepTimes times(next, state);
   for (int i = 1; i <= 7; ++i) times.on_vertex(ended("step " + std::to_string(i), 0, i));
-  times.on_vertex(cached("cached", 1));
+  auto found = ended("cached", 0, 20);
+  found.cached = true;
+  times.on_vertex(found);
   times.on_vertex(started("never ended", 1));
   // A source asks for its key first, and is then loaded.
   times.on_vertex(ended("source", 1, 5));
