@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "cli/when_needed.hpp"
 #include "core/base/error.hpp"
 #include "oci/layout_source.hpp"
 
@@ -51,10 +52,21 @@ ops::ContentSources content_sources(const BuildOptions& options, registry::Clien
   return sources;
 }
 
-ops::OciRuntimeOptions runtime_options(const store::NewLayer& scratch) {
-  ops::OciRuntimeOptions options;
-  options.work_directory = scratch.scratch();
-  return options;
+/// One that was asked for by name is tried at once, so that a build does not begin in vain.
+std::unique_ptr<store::Snapshotter> make_snapshotter(const GlobalOptions& global) {
+  auto make = [root = global.root, wanted = global.snapshotter] {
+    return store::make_snapshotter(root, wanted);
+  };
+  return global.snapshotter == "auto" ? make_when_needed(make) : make();
+}
+
+std::unique_ptr<ops::ContainerRuntime> make_runtime(asio::thread_pool& pool, store::Store& store,
+                                                    const ops::Sandbox& sandbox) {
+  return make_when_needed(store, [&pool, sandbox](const store::NewLayer& scratch) {
+    ops::OciRuntimeOptions options;
+    options.work_directory = scratch.scratch();
+    return ops::make_oci_runtime(pool, sandbox, std::move(options));
+  });
 }
 
 }  // namespace
@@ -62,15 +74,14 @@ ops::OciRuntimeOptions runtime_options(const store::NewLayer& scratch) {
 Workspace::Workspace(Runtime& runtime_, const BuildOptions& options, const ops::Sandbox& sandbox)
     : runtime(runtime_),
       store(store::Store::open(runtime.loop(), runtime.pool(), {options.global.root})),
-      scratch(store->new_layer()),
-      snapshotter(store::make_snapshotter(options.global.root, options.global.snapshotter)),
+      snapshotter(make_snapshotter(options.global)),
       registry(runtime.loop().get_executor(), runtime.pool(),
                registry_options(options.global, on_registry_notice)),
       sources(content_sources(options, registry, runtime.pool())),
       images(runtime.loop().get_executor(), *store, sources),
       fetcher(runtime.loop().get_executor(), runtime.pool(), *store, sources),
       sealer(runtime.pool(), *store, *snapshotter, fetcher),
-      container_runtime(ops::make_oci_runtime(runtime.pool(), sandbox, runtime_options(scratch))),
+      container_runtime(make_runtime(runtime.pool(), *store, sandbox)),
       services{runtime.pool(), *store, *snapshotter, fetcher, *container_runtime} {}
 
 }  // namespace cobuild::cli

@@ -38,7 +38,6 @@ class Workspace {
   /// Gets what registry::Options::on_notice says; empty until there is somebody to show it.
   std::function<void(std::string_view)> on_registry_notice;
   std::unique_ptr<store::Store> store;
-  store::NewLayer scratch;  ///< A directory of this build: bundles, hosts files. Swept if we die.
   std::unique_ptr<store::Snapshotter> snapshotter;
   registry::Client registry;
   ops::ContentSources sources;
