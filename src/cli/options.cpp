@@ -143,6 +143,7 @@ GlobalOptions read_global_options(const ParsedFlags& before, const ParsedFlags& 
                                               ": use auto, overlay or native" +
                                               did_you_mean(global.snapshotter, snapshotters));
   }
+  if (global.snapshotter == "overlay") global.snapshotter = "overlayfs";  // as the kernel has it
   if (std::string config = last("config"); !config.empty()) global.config = std::move(config);
   global.insecure_registries = all("insecure-registry");
   for (std::string& path : all("registry-ca")) global.registry_cas.emplace_back(std::move(path));

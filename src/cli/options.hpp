@@ -30,7 +30,7 @@ using Environment = std::function<std::optional<std::string>(std::string_view na
 struct GlobalOptions {
   std::filesystem::path root;  ///< The store: --root, $COBUILD_ROOT, or the default (DESIGN 5).
   std::string oci_runtime;     ///< --oci-runtime: a path or a name on PATH; empty: find one.
-  std::string snapshotter = "auto";                 ///< auto, overlay or native.
+  std::string snapshotter = "auto";                 ///< auto, overlayfs or native.
   std::optional<std::filesystem::path> config;      ///< --config: a buildkitd.toml.
   std::vector<std::string> insecure_registries;     ///< host[:port]; plain HTTP or any certificate.
   std::vector<std::filesystem::path> registry_cas;  ///< PEM files trusted besides the system's.

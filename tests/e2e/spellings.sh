@@ -27,3 +27,9 @@ all_cached
 cobuild build --progress plain -f - --target first --build-arg K=V "$CONTEXT" \
   <"$WORK/elsewhere/Other" >"$OUT" 2>"$ERR"
 all_cached
+
+# Every snapshotter by its name.
+for snapshotter in overlay native; do
+  ok cobuild build --progress plain --snapshotter "$snapshotter" -f "$WORK/elsewhere/Other" \
+    --target first --no-cache "$CONTEXT"
+done
