@@ -15,6 +15,7 @@
 #include "cli/exporting.hpp"
 #include "cli/internal_step.hpp"
 #include "cli/missing_source.hpp"
+#include "cli/preflight.hpp"
 #include "cli/progress_display.hpp"
 #include "cli/timings_report.hpp"
 #include "cli/workspace.hpp"
@@ -178,6 +179,11 @@ Task<std::map<std::string, std::string>> build(const BuildOptions& options, Work
   std::vector<OutputOptions> outputs = options.outputs;
   std::size_t const count = std::max<std::size_t>(1, outputs.size());
   co_await for_each_bounded(std::move(outputs), count, write);
+  bool const wants_id = !options.iid_file.empty() ||
+                        (options.outputs.empty() && options.progress == ProgressMode::kQuiet);
+  if (wants_id && !target.response.contains("containerimage.config.digest")) {
+    co_await identify_image(target, workspace, progress);
+  }
   co_return std::move(target.response);
 }
 
@@ -294,6 +300,8 @@ int run_build(BuildOptions options) {
     process_timings().enable(estimate_process_start(at), at);
   }
   ops::Sandbox sandbox = enter_sandbox(options);
+  check_local_directories(options);
+  check_destinations(options);
   ProgressState steps(now);
   int status = 1;
   std::exception_ptr failure;

@@ -247,6 +247,14 @@ void check_outputs(const std::vector<OutputOptions>& outputs) {
   if (to_stdout > 1) refuse("only one --output can go to stdout");
 }
 
+Task<void> identify_image(BuiltTarget& target, Workspace& workspace, progress::Sink& progress) {
+  ExportOptions const options;
+  auto work = [&](InternalStep& step) { return make_image(options, target, workspace, step); };
+  oci::ExportImage const image =
+      co_await in_step<oci::ExportImage>(progress, "exporting to image", work);
+  for (auto& [key, value] : oci::export_response(image)) target.response[key] = value;
+}
+
 Task<void> export_target(const OutputOptions& output, BuiltTarget& target, Workspace& workspace,
                          progress::Sink& progress) {
   ExportOptions const options = parse_options(output);

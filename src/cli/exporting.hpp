@@ -31,6 +31,10 @@ struct BuiltTarget {
 /// \throws Error kInvalidInput, kUnsupported.
 void check_outputs(const std::vector<OutputOptions>& outputs);
 
+/// Makes the image of `target` and writes it nowhere: only its digests are wanted (-q, --iidfile).
+/// \throws Error what sealing throws.
+Task<void> identify_image(BuiltTarget& target, Workspace& workspace, progress::Sink& progress);
+
 /// Writes `target` to `output`, as a step of its own. Files appear whole or not at all.
 /// \throws Error; kUnavailable for a full disk.
 Task<void> export_target(const OutputOptions& output, BuiltTarget& target, Workspace& workspace,

@@ -7,7 +7,8 @@
 #include <atomic>
 #include <cerrno>
 #include <string>
-#include <system_error>
+
+#include "core/sys/file_io.hpp"
 
 namespace cobuild::oci {
 
@@ -42,7 +43,8 @@ void write_fully(int fd, std::string_view data, std::string_view what) {
   write_fully(fd, std::as_bytes(std::span(data)), what);
 }
 
-OutputFile::OutputFile(const std::filesystem::path& path, unsigned mode) : path_(path) {
+OutputFile::OutputFile(const std::filesystem::path& path, unsigned mode)
+    : path_(follow_links(path)) {
   struct stat status{};
   bool const exists = ::stat(path.c_str(), &status) == 0;
   if (exists && S_ISDIR(status.st_mode)) {
@@ -52,11 +54,6 @@ OutputFile::OutputFile(const std::filesystem::path& path, unsigned mode) : path_
     fd_ = open_file(path, O_WRONLY);
     return;
   }
-  if (exists) {
-    std::error_code error;
-    std::filesystem::path const real = std::filesystem::canonical(path, error);
-    if (!error) path_ = real;
-  }
   // Not mkstemp, which makes mode 0600 of every mode, and asking for the umask changes it.
   static std::atomic<unsigned> counter = 0;
   for (int tries = 0; tries < kNamesMax; ++tries) {
@@ -65,6 +62,7 @@ OutputFile::OutputFile(const std::filesystem::path& path, unsigned mode) : path_
     int const fd = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (fd >= 0) {
       fd_ = UniqueFd(fd);
+      if (exists) ::fchmod(fd, status.st_mode & 07777);
       return;
     }
     if (errno != EEXIST) break;

@@ -25,7 +25,8 @@ void write_fully(int fd, std::string_view data, std::string_view what);
 class OutputFile {
  public:
   /// `path` may name a symlink to a file: the file is replaced, the link stays. `mode` is subject
-  /// to the umask. \throws Error kInvalidInput "destination file is a directory".
+  /// to the umask, and for a new file: one that is there keeps its own. \throws Error kInvalidInput
+  /// "destination file is a directory".
   OutputFile(const std::filesystem::path& path, unsigned mode);
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;

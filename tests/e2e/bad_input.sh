@@ -54,7 +54,10 @@ matches 'target stage "?tow"? could not be found'
 
 fails build "$WORK/no-such-context"
 one_error
-says "no-such-context"
+says "the build context $WORK/no-such-context does not exist"
+fails build "$CONTEXT/dir/present.txt"
+one_error
+says "is not a directory"
 
 rm "$CONTEXT/Dockerfile"
 fails build "$CONTEXT"

@@ -49,7 +49,26 @@ fi
 ok build -t other:new -o "type=oci,tar=false,dest=$WORK/layout" "$CONTEXT"
 equal "$(json "$WORK/layout/index.json" 'len(j["manifests"])')" 2
 
-# Refusals.
+# A link is followed and the mode of what is there kept.
+mkdir "$WORK/elsewhere"
+echo old >"$WORK/elsewhere/real.tar"
+chmod 600 "$WORK/elsewhere/real.tar"
+ln -s elsewhere/real.tar "$WORK/link.tar"
+ok build -o "type=tar,dest=$WORK/link.tar" "$CONTEXT"
+equal "$(readlink "$WORK/link.tar")" elsewhere/real.tar
+equal "$(tar -xOf "$WORK/elsewhere/real.tar" d/e/f)" data
+equal "$(stat -c %a "$WORK/elsewhere/real.tar")" 600
+
+# The image's id, of an image that goes nowhere.
+ok cobuild build -q --iidfile "$WORK/iid2" "$CONTEXT"
+equal "$(cat "$WORK/iid2")" "$config"
+equal "$(cat "$OUT")" "$config"
+
+# Refusals, before anything runs.
+fails build --no-cache -o "type=oci,dest=$WORK/no/such/x.tar" "$CONTEXT"
+one_error
+says "mkdir -p $WORK/no/such"
+says_not "RUN"
 fails build -o "type=oci,dest=$WORK/files" "$CONTEXT"
 says "destination file is a directory"
 fails build -o "type=nonsense" "$CONTEXT"

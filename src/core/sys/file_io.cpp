@@ -1,10 +1,12 @@
 #include "core/sys/file_io.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <system_error>
 
 #include "core/base/error.hpp"
 #include "core/base/units.hpp"
@@ -14,6 +16,8 @@ namespace cobuild {
 namespace {
 
 constexpr std::size_t kReadBytes = 64 * 1024;
+constexpr int kLinksMax = 40;  // as the kernel's
+constexpr mode_t kPermissionBits = 07777;
 
 void write_all(int fd, std::string_view text, const std::string& what) {
   while (!text.empty()) {
@@ -53,10 +57,24 @@ std::optional<std::string> read_file_if_exists(const std::filesystem::path& path
   return read_all(file.get(), bytes_max, path.string());
 }
 
-void replace_file(const std::filesystem::path& path, const std::string& text) {
+std::filesystem::path follow_links(std::filesystem::path path) {
+  for (int i = 0; i < kLinksMax; ++i) {
+    std::error_code error;
+    std::filesystem::path const target = std::filesystem::read_symlink(path, error);
+    if (error) return path;
+    path = path.parent_path() / target;  // `target` alone when it is absolute
+  }
+  return path;
+}
+
+void replace_file(const std::filesystem::path& name, const std::string& text) {
+  std::filesystem::path const path = follow_links(name);
   std::string const temporary = path.string() + ".tmp" + std::to_string(::getpid());
   try {
-    UniqueFd file = open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    UniqueFd file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+    if (!file) throw Error::from_errno(errno, "create " + name.string());
+    struct stat old = {};
+    if (::stat(path.c_str(), &old) == 0) ::fchmod(file.get(), old.st_mode & kPermissionBits);
     write_all(file.get(), text, path.string());
     file.close();
     if (::rename(temporary.c_str(), path.c_str()) != 0) {

@@ -16,8 +16,13 @@ namespace cobuild {
 [[nodiscard]] std::optional<std::string> read_file_if_exists(const std::filesystem::path& path,
                                                              std::size_t bytes_max);
 
-/// Writes `text` to `path`, whole or not at all: a temporary name in the same directory, renamed. Mode
-/// 0666 less the umask. Blocking. \throws Error naming the path.
+/// The file that `path` stands for: symlinks are followed, to a file that may yet have to be made.
+/// What cannot be followed is left as it is. Blocking.
+[[nodiscard]] std::filesystem::path follow_links(std::filesystem::path path);
+
+/// Writes `text` to `path`, whole or not at all: a temporary name in the same directory, renamed. A
+/// symlink stays, and so does the mode of a file that is there; a new one's is 0666 less the umask.
+/// Blocking. \throws Error naming the path.
 void replace_file(const std::filesystem::path& path, const std::string& text);
 
 }  // namespace cobuild
