@@ -13,6 +13,7 @@
 #include "cli/commands.hpp"
 #include "cli/dockerfile_frontend.hpp"
 #include "cli/exporting.hpp"
+#include "cli/full_disk.hpp"
 #include "cli/internal_step.hpp"
 #include "cli/missing_source.hpp"
 #include "cli/preflight.hpp"
@@ -308,6 +309,8 @@ int run_build(BuildOptions options) {
   try {
     Runtime runtime;
     status = runtime.run(build_and_report(runtime, options, std::move(sandbox), steps));
+  } catch (const Error& e) {
+    failure = std::make_exception_ptr(explain_full_store(e, options.global.root));
   } catch (...) {
     failure = std::current_exception();
   }

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <utility>
 
+#include "cli/full_disk.hpp"
 #include "cli/internal_step.hpp"
 #include "core/async/concurrency.hpp"
 #include "core/base/error.hpp"
@@ -160,14 +161,18 @@ Task<oci::ExportImage> make_image(const ExportOptions& options, const BuiltTarge
   co_return image;
 }
 
-/// Runs a blocking writer on the pool, with its progress shown as `status`.
+/// Runs a blocking writer to `output` on the pool, with its progress shown as `status`.
 template <class Write>
-Task<void> write_on_pool(Workspace& workspace, solve::StepSink& step, std::string status,
-                         Write write) {
+Task<void> write_on_pool(const OutputOptions& output, Workspace& workspace, solve::StepSink& step,
+                         std::string status, Write write) {
   step.status(status, 0, 0, false);
-  auto work = [&write] {
+  auto work = [&write, &output] {
     Timings::Span const span(Phase::kExport);
-    write();
+    try {
+      write();
+    } catch (const Error& error) {
+      throw explain_full_destination(error, output.destination);
+    }
     return true;
   };
   co_await offload(workspace.runtime.pool(), work);
@@ -185,14 +190,14 @@ Task<void> export_image(const OutputOptions& output, const ExportOptions& option
       output.type == "docker" ? oci::ArchiveFormat::kDocker : oci::ArchiveFormat::kOci;
   if (output.directory) {
     auto write = [&] { oci::write_image_layout(image, open_blob, output.destination); };
-    co_await write_on_pool(workspace, step, "writing layout", write);
+    co_await write_on_pool(output, workspace, step, "writing layout", write);
   } else if (output.to_stdout()) {
     auto write = [&] { oci::write_image_archive(image, format, open_blob, STDOUT_FILENO); };
-    co_await write_on_pool(workspace, step, "sending tarball", write);
+    co_await write_on_pool(output, workspace, step, "sending tarball", write);
   } else {
     std::filesystem::path const path = output.destination;
     auto write = [&] { oci::write_image_archive(image, format, open_blob, path); };
-    co_await write_on_pool(workspace, step, "sending tarball", write);
+    co_await write_on_pool(output, workspace, step, "sending tarball", write);
   }
   for (auto& [key, value] : oci::export_response(image)) target.response[key] = value;
 }
@@ -216,7 +221,7 @@ Task<void> export_tree(const OutputOptions& output, const ExportOptions& options
     }
     view->close();
   };
-  co_await write_on_pool(workspace, step,
+  co_await write_on_pool(output, workspace, step,
                          output.type == "local" ? "copying files" : "sending tarball", write);
 }
 

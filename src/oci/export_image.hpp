@@ -60,6 +60,7 @@ void write_image_archive(const ExportImage& image, ArchiveFormat format,
 /// Adds the image to the OCI layout in `directory`, which is made if it is missing (F4.3.6):
 /// blobs, then index.json under its lock. Entries of index.json with the same name are replaced,
 /// others stay; without names the tag is "latest". Blobs that are there already are not written.
+/// When it throws, what it had made is gone again.
 /// \throws Error kUnavailable "could not lock …" while another process holds index.json.lock;
 /// kCorrupt when the index.json that is there is none.
 void write_image_layout(const ExportImage& image, const BlobOpener& open_blob,

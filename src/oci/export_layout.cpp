@@ -52,11 +52,42 @@ class IndexLock {
   UniqueFd fd_;
 };
 
-void make_directory(const fs::path& path) {
-  std::error_code error;
-  fs::create_directories(path, error);
-  if (error) throw Error::from_errno(error.value(), "make the directory " + path.string());
-}
+/// What one export has made that was not there before; gone again unless kept.
+class MadeFiles {
+ public:
+  MadeFiles() = default;
+  MadeFiles(const MadeFiles&) = delete;
+  MadeFiles& operator=(const MadeFiles&) = delete;
+  ~MadeFiles() {
+    for (auto path = paths_.rbegin(); path != paths_.rend(); ++path) {
+      // Directories that somebody else uses by now are not empty and stay.
+      std::error_code ignored;
+      fs::remove(*path, ignored);
+    }
+  }
+
+  /// To be called before `path` is made.
+  void will_make(const fs::path& path) {
+    std::error_code error;
+    if (!fs::exists(path, error)) paths_.push_back(path);
+  }
+
+  void make_directories(const fs::path& path) {
+    if (path.has_parent_path() && path.parent_path() != path) {
+      std::error_code error;
+      if (!fs::exists(path.parent_path(), error)) make_directories(path.parent_path());
+    }
+    will_make(path);
+    if (::mkdir(path.c_str(), 0777) != 0 && errno != EEXIST) {
+      throw Error::from_errno(errno, "make the directory " + path.string());
+    }
+  }
+
+  void keep() { paths_.clear(); }
+
+ private:
+  std::vector<fs::path> paths_;
+};
 
 bool has_file(const fs::path& path, std::uint64_t size) {
   struct stat status{};
@@ -135,7 +166,8 @@ void put(Index& index, const Descriptor& entry) {
 void write_image_layout(const ExportImage& image, const BlobOpener& open_blob,
                         const fs::path& directory, const ExportProgress& progress) {
   fs::path const blobs = directory / "blobs" / "sha256";
-  make_directory(blobs);
+  MadeFiles made;
+  made.make_directories(blobs);
   std::uint64_t written = 0;
   auto advance = [&](std::uint64_t bytes) {
     written += bytes;
@@ -143,6 +175,7 @@ void write_image_layout(const ExportImage& image, const BlobOpener& open_blob,
   };
   for (const Descriptor& layer : image.layers) {
     fs::path const path = blobs / layer.digest.digest().hex();
+    made.will_make(path);
     if (!has_file(path, layer.size)) write_blob(path, layer, open_blob);
     advance(layer.size);
   }
@@ -150,11 +183,13 @@ void write_image_layout(const ExportImage& image, const BlobOpener& open_blob,
        {std::pair(image.image.config_digest, &image.image.config),
         std::pair(image.image.manifest_digest, &image.image.manifest)}) {
     fs::path const path = blobs / digest.digest().hex();
+    made.will_make(path);
     if (!has_file(path, text->size())) write_text(path, 0444, *text);
     advance(text->size());
   }
 
   IndexLock const lock(directory / "index.json.lock");
+  made.will_make(directory / "oci-layout");
   write_text(directory / "oci-layout", 0644, kOciLayoutText);
   Index index = read_index(directory / "index.json");
   if (image.names.empty()) {
@@ -165,6 +200,7 @@ void write_image_layout(const ExportImage& image, const BlobOpener& open_blob,
   for (const std::string& name : image.names)
     put(index, with_name(manifest_descriptor(image), name));
   write_text(directory / "index.json", 0644, index_text(index));
+  made.keep();
 }
 
 }  // namespace cobuild::oci

@@ -36,7 +36,8 @@ struct TreeExportOptions {
 /// Merges the trees into `directory`, which is made, with mode 0700, if it is missing. Files belong
 /// to whoever runs this; modes and times are the tree's. Contents are shared where the file system
 /// can (reflink), else copied by the kernel. Nothing outside of `directory` is touched, whatever
-/// symlinks there are in it or in the tree.
+/// symlinks there are in it or in the tree. When it throws, what it had made is gone again; files
+/// that it had replaced are not as they were.
 /// \throws Error kInvalidInput "cannot overwrite P from A with B when split option is disabled".
 void write_tree_directory(const std::vector<ExportTree>& trees, const TreeExportOptions& options,
                           const std::filesystem::path& directory,

@@ -48,13 +48,48 @@ class DirectoryExport {
   }
 
   void run(const std::filesystem::path& directory) {
-    std::filesystem::path const parent = directory.parent_path();
-    std::error_code error;
-    if (!parent.empty()) std::filesystem::create_directories(parent, error);
-    if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) {
+    try {
+      make_root(directory);
+      write();
+    } catch (...) {
+      remove_what_was_made();
+      throw;
+    }
+  }
+
+ private:
+  void make_root(const std::filesystem::path& directory) {
+    make_parents(directory.parent_path());
+    if (::mkdir(directory.c_str(), 0700) == 0) {
+      made_directories_.push_back(directory);
+    } else if (errno != EEXIST) {
       throw Error::from_errno(errno, "make the directory " + directory.string());
     }
     root_ = open_file(directory, O_RDONLY | O_DIRECTORY);
+  }
+
+  /// As far as it can: that one is missing is told by who needs it.
+  void make_parents(const std::filesystem::path& directory) {
+    if (directory.empty() || ::access(directory.c_str(), F_OK) == 0) return;
+    if (directory != directory.parent_path()) make_parents(directory.parent_path());
+    if (::mkdir(directory.c_str(), 0777) == 0) made_directories_.push_back(directory);
+  }
+
+  /// Nothing half-written stays; what was there before is not ours to remove.
+  void remove_what_was_made() {
+    for (const std::string& path : made_) {
+      try {
+        remove_tree_at(root_.get(), path);
+      } catch (const Error&) {
+        continue;  // what ended the export is what the user hears of
+      }
+    }
+    for (auto path = made_directories_.rbegin(); path != made_directories_.rend(); ++path) {
+      ::rmdir(path->c_str());
+    }
+  }
+
+  void write() {
     if (options_.split_platforms) return write_platforms();
     std::vector<Source> sources;
     for (std::size_t i = 0; i < trees_.size(); ++i) {
@@ -64,13 +99,12 @@ class DirectoryExport {
     merge(sources, root_.get(), "");
   }
 
- private:
   void write_platforms() {
     std::set<std::string> names;
     for (std::size_t i = 0; i < trees_.size(); ++i) {
       prefix_ = platform_directory(trees_[i].platform);
       names.insert(prefix_);
-      UniqueFd const directory = make_directory(root_.get(), prefix_);
+      UniqueFd const directory = make_directory(root_.get(), prefix_, prefix_);
       std::vector<Source> sources;
       if (!trees_[i].root.empty())
         sources.push_back({i, open_file(trees_[i].root, O_RDONLY | O_DIRECTORY)});
@@ -111,7 +145,7 @@ class DirectoryExport {
       for (std::size_t const i : indices) {
         children.push_back({sources[i].tree, open_child(sources[i].fd.get(), name, path)});
       }
-      UniqueFd const directory = make_directory(target, name);
+      UniqueFd const directory = make_directory(target, name, path);
       merge(children, directory.get(), path);
       copy_metadata(first.fd.get(), name, *status, directory.get(), path);
       return;
@@ -130,9 +164,17 @@ class DirectoryExport {
     return UniqueFd(fd);
   }
 
+  /// Notes that there was nothing at `path`, unless it is in a directory that is noted already.
+  /// Entries are made in order, so that this is the latest one or none.
+  void will_make(const std::string& path) {
+    if (!made_.empty() && path.starts_with(made_.back() + "/")) return;
+    made_.push_back(path);
+  }
+
   /// Opens `name`, which becomes a directory if it is none.
-  static UniqueFd make_directory(int parent, const std::string& name) {
+  UniqueFd make_directory(int parent, const std::string& name, const std::string& path) {
     std::optional<struct stat> const status = stat_at(parent, name.c_str());
+    if (!status) will_make(path);
     if (status && !S_ISDIR(status->st_mode)) remove_tree_at(parent, name);
     if (::mkdirat(parent, name.c_str(), 0700) != 0 && errno != EEXIST) {
       throw write_error(errno, "the directory " + name);
@@ -152,6 +194,7 @@ class DirectoryExport {
                   const std::string& path, const struct stat& status) {
     std::optional<struct stat> const old = stat_at(target, name.c_str());
     if (old && S_ISDIR(old->st_mode)) remove_tree_at(target, name);
+    if (!old) will_make(path);
     std::string const temporary =
         ".tmp." + std::to_string(::getpid()) + "." + std::to_string(++counter_);
     try {
@@ -274,6 +317,8 @@ class DirectoryExport {
   const ExportProgress& progress_;
   std::optional<timespec> epoch_;
   std::string prefix_;
+  std::vector<std::string> made_;  ///< Paths in the root; for a directory all of it.
+  std::vector<std::filesystem::path> made_directories_;         ///< The root and those above it.
   UniqueFd root_;                                               ///< Of the destination.
   std::map<std::pair<dev_t, ino_t>, std::string> first_names_;  ///< Of files with several.
   std::uint64_t written_ = 0;

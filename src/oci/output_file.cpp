@@ -20,10 +20,7 @@ constexpr int kNamesMax = 100;
 Error write_error(int errno_value, std::string_view what) {
   std::string const text = "write " + std::string(what);
   if (errno_value == ENOSPC) {
-    return Error(ErrorKind::kUnavailable,
-                 text +
-                     ": no space left on device. Free some and build again; "
-                     "`cobuild prune` frees the store's");
+    return Error(ErrorKind::kUnavailable, text + ": no space left on device");
   }
   if (errno_value == EDQUOT)
     return Error(ErrorKind::kUnavailable, text + ": the disk quota is used up");

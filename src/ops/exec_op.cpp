@@ -11,6 +11,7 @@
 #include "core/base/assert.hpp"
 #include "core/base/error.hpp"
 #include "core/base/go_quote.hpp"
+#include "core/sys/file_io.hpp"
 #include "core/sys/tree.hpp"
 #include "ops/content_hash.hpp"
 #include "ops/local_source.hpp"
@@ -235,7 +236,11 @@ class ExecOp final : public solve::Op {
     const auto& valid = exec().meta().validexitcodes();
     bool const ok = valid.empty() ? status.success()
                                   : std::find(valid.begin(), valid.end(), status.code) != valid.end();
-    if (!ok) throw Error(ErrorKind::kExecFailed, describe_failure(exec().meta(), status));
+    if (ok) return;
+    std::string what = describe_failure(exec().meta(), status);
+    // Programs say this in their own ways, or not at all. What the step wrote is still there.
+    if (is_disk_full(services_.store.root())) what += ": no space left on device";
+    throw Error(ErrorKind::kExecFailed, std::move(what));
   }
 
   /// Unmounts what was mounted and makes the changed trees layers; nothing is committed before all

@@ -12,7 +12,8 @@ RUN head -c 40000000 /dev/zero | tr '\\0' x > /big
 DF
 fails build "$CONTEXT"
 one_error
-matches '[Nn]o space left|exit code: 1'
+matches 'exit code: 1: no space left on device; no room is left on the disk of the store .*: free some, for example with `cobuild prune`'
+says "$STORE"
 
 mount -o remount,size=200m "$WORK/small"
 ok build "$CONTEXT"
@@ -24,8 +25,14 @@ mount -t tmpfs -o size=1m tmpfs "$WORK/tiny"
 trap 'stop_servers; umount -l "$WORK/small" "$WORK/tiny"' EXIT
 fails build -o "type=tar,dest=$WORK/tiny/image.tar" "$CONTEXT"
 one_error
-matches '[Nn]o space left'
+matches "no space left on device; no room is left on the disk of $WORK/tiny/image.tar .*: free some, or write elsewhere"
 absent "$WORK/tiny/image.tar"
+for output in "type=local,dest=$WORK/tiny/files" "type=oci,tar=false,dest=$WORK/tiny/layout"; do
+  fails build -o "$output" "$CONTEXT"
+  one_error
+  matches "o space left on device; no room is left on the disk of $WORK/tiny/"
+  equal "$(ls -A "$WORK/tiny")" ""
+done
 ok build -o "type=tar,dest=$WORK/image.tar" "$CONTEXT"
 all_cached
 nothing_left

@@ -271,6 +271,25 @@ TEST(ImageLayout, WritesNothingToABrokenIndex) {
   EXPECT_FALSE(fs::exists(out / "index.json.lock"));
 }
 
+TEST(ImageLayout, WhatFailsLeavesNothing) {
+  Sample const sample = make_sample();
+  auto const breaks = [](const BlobDigest&) -> UniqueFd {
+    throw Error(ErrorKind::kUnavailable, "no space left on device");
+  };
+  EXPECT_THROW(write_image_layout(sample.image, breaks, sample.scratch.path() / "new/below"),
+               Error);
+  EXPECT_FALSE(fs::exists(sample.scratch.path() / "new"));
+
+  // With the index, which comes last.
+  fs::path const out = sample.scratch.make("mine");
+  fs::create_directories(out / "blobs/sha256");
+  test::write_text(out / "blobs/sha256/other", "mine");
+  test::write_text(out / "index.json", "{broken");
+  EXPECT_THROW(write_image_layout(sample.image, sample.opener(), out), Error);
+  EXPECT_EQ(files_in(out / "blobs/sha256"), 1U);
+  EXPECT_EQ(files_in(out), 2U);
+}
+
 TEST(ImageLayout, RespectsTheLock) {
   Sample const sample = make_sample();
   fs::path const out = sample.scratch.make("layout");

@@ -136,6 +136,29 @@ TEST_F(TreeExport, UnsplitPlatformsMustNotClash) {
   }
 }
 
+TEST_F(TreeExport, WhatFailsLeavesNothing) {
+  fs::path const other = scratch_.make("other");
+  write_text(tree_ / "zz", "clashes, and comes last");
+  write_text(other / "zz", "clashes");
+  auto fail = [&](const fs::path& out) {
+    EXPECT_THROW(write_tree_directory({{.root = tree_, .platform = "linux/amd64"},
+                                       {.root = other, .platform = "linux/arm/v7"}},
+                                      {}, out),
+                 Error);
+  };
+  fail(scratch_.path() / "new/below");
+  EXPECT_FALSE(fs::exists(scratch_.path() / "new"));
+
+  fs::create_directories(out_ / "dir");
+  write_text(out_ / "dir/mine", "mine");
+  write_text(out_ / "mine", "mine");
+  auto const before = describe(out_, false);
+  fail(out_);
+  EXPECT_EQ(describe(out_, false).size(), before.size());
+  EXPECT_EQ(read_text(out_ / "dir/mine"), "mine");
+  EXPECT_FALSE(fs::exists(out_ / "dir/deep"));
+}
+
 TEST_F(TreeExport, NothingIsAnEmptyDirectory) {
   write_tree_directory({{.root = "", .platform = ""}}, {}, out_);
   EXPECT_TRUE(fs::is_empty(out_));

@@ -2,10 +2,12 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <system_error>
 
 #include "core/base/error.hpp"
@@ -16,6 +18,7 @@ namespace cobuild {
 namespace {
 
 constexpr std::size_t kReadBytes = 64 * 1024;
+constexpr std::uint64_t kRoomMin = std::uint64_t{1} << 20;
 constexpr int kLinksMax = 40;  // as the kernel's
 constexpr mode_t kPermissionBits = 07777;
 
@@ -55,6 +58,12 @@ std::optional<std::string> read_file_if_exists(const std::filesystem::path& path
   if (fd < 0) throw Error::from_errno(errno, "open " + path.string());
   UniqueFd const file(fd);
   return read_all(file.get(), bytes_max, path.string());
+}
+
+bool is_disk_full(const std::filesystem::path& path) noexcept {
+  struct statvfs disk = {};
+  if (::statvfs(path.c_str(), &disk) != 0 || disk.f_blocks == 0) return false;
+  return disk.f_bavail * disk.f_frsize < kRoomMin || (disk.f_files > 0 && disk.f_favail == 0);
 }
 
 std::filesystem::path follow_links(std::filesystem::path path) {

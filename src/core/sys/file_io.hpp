@@ -16,6 +16,10 @@ namespace cobuild {
 [[nodiscard]] std::optional<std::string> read_file_if_exists(const std::filesystem::path& path,
                                                              std::size_t bytes_max);
 
+/// Whether the disk of `path` has no room for another megabyte, or for another file. False when it
+/// cannot be told.
+[[nodiscard]] bool is_disk_full(const std::filesystem::path& path) noexcept;
+
 /// The file that `path` stands for: symlinks are followed, to a file that may yet have to be made.
 /// What cannot be followed is left as it is. Blocking.
 [[nodiscard]] std::filesystem::path follow_links(std::filesystem::path path);
