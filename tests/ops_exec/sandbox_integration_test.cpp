@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/sys/process.hpp"
+#include "ops_exec/step_runner.hpp"
 #include "support/run_task.hpp"
 
 namespace cobuild::test {
@@ -44,6 +45,29 @@ TEST(SandboxIntegration, AUserWithoutSubordinateIdsIsToldTheCommand) {
   EXPECT_THAT(output.err,
               ::testing::AnyOf(HasSubstr("usermod --add-subuids "),
                                HasSubstr("apt-get install uidmap"), HasSubstr("sysctl -w ")));
+}
+
+TEST(SandboxIntegration, AUserWithoutANameIsToldToMakeOne) {
+  if (::geteuid() != 0 || !find_program("setpriv")) GTEST_SKIP() << "needs root, to become a user";
+  CapturedOutput const output = run_program_now(
+      {"setpriv", "--reuid", "54242", "--regid", "54242", "--clear-groups", RUN_STEP});
+  if (output.err.find("in /etc/subuid") == std::string::npos) GTEST_SKIP() << output.err;
+  EXPECT_THAT(output.err, HasSubstr("useradd --no-create-home --uid 54242 "));
+  EXPECT_THAT(output.err, ::testing::Not(HasSubstr("usermod")));
+}
+
+TEST(SandboxIntegration, NoNewPrivsIsNamed) {
+  if (std::string const why = StepRunner::reason_to_skip(Who::kUser, "crun"); !why.empty()) {
+    GTEST_SKIP() << why;
+  }
+  if (!find_program("setpriv")) GTEST_SKIP() << "needs setpriv";
+  std::vector<std::string> words{"setpriv"};
+  if (::geteuid() == 0) words = words_to_become_user();
+  words.emplace_back("--no-new-privs");
+  words.emplace_back(RUN_STEP);
+  CapturedOutput const output = run_program_now(words);
+  EXPECT_THAT(output.err, HasSubstr("no_new_privs is set for this process"));
+  EXPECT_THAT(output.err, ::testing::Not(HasSubstr("--reinstall")));
 }
 
 TEST(SandboxIntegration, AMissingRuntimeThatWasNamedIsAnError) {

@@ -100,12 +100,9 @@ ProcessOptions StepRunner::command(std::vector<std::string> words) const {
   std::vector<std::string> args{"run_step", "--runtime", runtime_, "--work", work_.path().string()};
   options.program = RUN_STEP;
   if (who_ == Who::kUser && ::geteuid() == 0) {
-    User const user = *find_user();
     options.program = *find_program("setpriv");
-    args.erase(args.begin());
-    std::vector<std::string> const prefix{
-        "setpriv",        "--reuid", std::to_string(user.uid), "--regid", std::to_string(user.gid),
-        "--clear-groups", RUN_STEP};
+    args.front() = RUN_STEP;
+    std::vector<std::string> const prefix = words_to_become_user();
     args.insert(args.begin(), prefix.begin(), prefix.end());
   }
   args.insert(args.end(), words.begin(), words.end());
@@ -133,6 +130,12 @@ Process StepRunner::start(std::vector<std::string> words, int out) const {
   ProcessOptions options = command(std::move(words));
   options.fds = {{.fd = out, .as = 1}, {.fd = 2, .as = 2}};
   return Process::spawn(options);
+}
+
+std::vector<std::string> words_to_become_user() {
+  User const user = find_user().value();
+  return {"setpriv",       "--reuid", std::to_string(user.uid), "--regid", std::to_string(user.gid),
+          "--clear-groups"};
 }
 
 std::vector<pid_t> processes_with(const std::string& word) {

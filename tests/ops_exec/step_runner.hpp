@@ -50,6 +50,10 @@ class StepRunner {
   TempDir work_;
 };
 
+/// The words before a command that run it, as root, as the user whom Who::kUser stands for. Not for
+/// machines that have none.
+[[nodiscard]] std::vector<std::string> words_to_become_user();
+
 /// The pids of all processes on this machine with `word` among their arguments.
 [[nodiscard]] std::vector<pid_t> processes_with(const std::string& word);
 

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -56,6 +57,14 @@ std::uint32_t first_free_subid(const std::string& text) {
   return free + kUsualCount < UINT32_MAX ? static_cast<std::uint32_t>(free) : kUsualFirst;
 }
 
+/// newuidmap asks for the name of whoever runs it, and usermod for one to change. (A name that is
+/// known by another way than /etc/passwd usually has its ranges too.)
+std::string advise_user(uid_t uid, const char* file) {
+  std::string const id = std::to_string(uid);
+  return "user " + id + " has no name in /etc/passwd and no range in " + file +
+         "; give it both with: useradd --no-create-home --uid " + id + " user" + id;
+}
+
 std::string advise_subids(const std::string& user, const char* file, const std::string& text) {
   std::uint32_t const first = first_free_subid(text);
   std::string const range = std::to_string(first) + "-" + std::to_string(first + kUsualCount - 1);
@@ -77,12 +86,15 @@ MappingPlan plan_mapping() {
     return plan;
   }
   uid_t const uid = ::getuid();
-  std::string const name = user_name(read_text("/etc/passwd"), uid).value_or(std::to_string(uid));
+  auto const known_name = user_name(read_text("/etc/passwd"), uid);
+  std::string const name = known_name.value_or(std::to_string(uid));
   std::string const subuid = read_text("/etc/subuid");
   std::string const subgid = read_text("/etc/subgid");
   auto const uids = parse_subids(subuid, name, uid);
   auto const gids = parse_subids(subgid, name, uid);
-  if (uids.empty())
+  if (!known_name && (uids.empty() || gids.empty()))
+    plan.refusal = advise_user(uid, uids.empty() ? "/etc/subuid" : "/etc/subgid");
+  else if (uids.empty())
     plan.refusal = advise_subids(name, "/etc/subuid", subuid);
   else if (gids.empty())
     plan.refusal = advise_subids(name, "/etc/subgid", subgid);
@@ -205,6 +217,14 @@ UserNamespaceResult enter_user_namespace(WantedIds wanted) {
     return {.outcome = UserNamespaceOutcome::kAllIds, .refusal = {}};
   std::string const what = uid_failure ? plan.newuidmap.string() + ": " + *uid_failure
                                        : plan.newgidmap.string() + ": " + *gid_failure;
+  if (::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1) {
+    return single_id(uid, gid,
+                     "no_new_privs is set for this process, which takes newuidmap's rights away (" +
+                         what +
+                         "); start cobuild without it: no --security-opt no-new-privileges for "
+                         "docker run, no NoNewPrivileges=yes in a systemd unit, no --no-new-privs "
+                         "for setpriv");
+  }
   return single_id(uid, gid, what + "; repair it with: apt-get install --reinstall uidmap");
 }
 
