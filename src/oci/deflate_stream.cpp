@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/async/runtime.hpp"
 #include "core/base/error.hpp"
 #include "oci/compression.hpp"
 
@@ -149,6 +150,11 @@ class DeflateStream::Impl {
         block_bytes_(options.compression == Compression::kZstd ? kZstdBlockBytes : kGzipBlockBytes),
         out_(std::move(out)) {
     if (options_.compression == Compression::kNone) return;
+    in_flight_max_ = options_.pool != nullptr ? options_.blocks_max : 0;
+    // Its blocks are large: no more of them than keep all threads busy.
+    if (options_.compression == Compression::kZstd) {
+      in_flight_max_ = std::min<std::size_t>(in_flight_max_, cpus_allowed() + 2);
+    }
     workshop_ = std::make_shared<Workshop>(options_.compression,
                                            checked_level(options_.compression, options_.level));
   }
@@ -188,8 +194,7 @@ class DeflateStream::Impl {
       asio::post(*options_.pool, [workshop = workshop_, block] { workshop->try_pack(*block); });
     }
     while (!blocks_.empty() && workshop_->is_done(*blocks_.front())) write_front();
-    std::size_t const in_flight_max = options_.pool != nullptr ? options_.blocks_max : 0;
-    while (!blocks_.empty() && blocks_.size() >= in_flight_max) write_front();
+    while (!blocks_.empty() && blocks_.size() >= in_flight_max_) write_front();
   }
 
   /// Writes the oldest block; while somebody else packs it, packs others.
@@ -218,6 +223,7 @@ class DeflateStream::Impl {
 
   Options options_;
   std::size_t block_bytes_;
+  std::size_t in_flight_max_ = 0;
   ByteFn out_;
   std::shared_ptr<Workshop> workshop_;  ///< Null for kNone.
   std::vector<std::byte> input_;
