@@ -13,11 +13,11 @@
 #include "cli/commands.hpp"
 #include "cli/dockerfile_frontend.hpp"
 #include "cli/exporting.hpp"
-#include "cli/full_disk.hpp"
 #include "cli/internal_step.hpp"
 #include "cli/missing_source.hpp"
 #include "cli/preflight.hpp"
 #include "cli/progress_display.hpp"
+#include "cli/remedies.hpp"
 #include "cli/timings_report.hpp"
 #include "cli/workspace.hpp"
 #include "core/async/concurrency.hpp"
@@ -310,7 +310,7 @@ int run_build(BuildOptions options) {
     Runtime runtime;
     status = runtime.run(build_and_report(runtime, options, std::move(sandbox), steps));
   } catch (const Error& e) {
-    failure = std::make_exception_ptr(explain_full_store(e, options.global.root));
+    failure = std::make_exception_ptr(explain_denied(explain_full_store(e, options.global.root), options));
   } catch (...) {
     failure = std::current_exception();
   }

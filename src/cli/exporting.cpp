@@ -8,8 +8,8 @@
 #include <fcntl.h>
 #include <utility>
 
-#include "cli/full_disk.hpp"
 #include "cli/internal_step.hpp"
+#include "cli/remedies.hpp"
 #include "core/async/concurrency.hpp"
 #include "core/base/error.hpp"
 #include "core/base/timings.hpp"

@@ -83,7 +83,22 @@ if [ "$(id -u)" != 0 ] && [ ! -r /root ]; then
   fails build -f "$CONTEXT/Dockerfile" /root
   one_error
   says "/root"
-  matches '[Pp]ermission denied'
+  matches 'ermission denied'
+fi
+
+# A device in the context, which the cases for users cannot make, but have.
+if [ "$(id -u)" != 0 ] && mkdir "$WORK/devices" && [ -c /dev/null ]; then
+  dockerfile <<DF
+FROM scratch
+COPY null /
+DF
+  fails build -f "$CONTEXT/Dockerfile" /dev
+  one_error
+  says "mknod /null: operation not permitted; only root can make devices"
+  dockerfile <<DF
+FROM scratch
+COPY . /
+DF
 fi
 
 # Flags.

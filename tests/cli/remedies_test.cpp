@@ -1,4 +1,4 @@
-#include "cli/full_disk.hpp"
+#include "cli/remedies.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -43,6 +43,26 @@ TEST(FullDisk, KeepsThePlaceInTheUsersFile) {
   span.filename = "Dockerfile";
   Error const error = explain_full_store(Error::from_errno(ENOSPC, "copy").with_span(span), "/tmp");
   EXPECT_TRUE(error.frames().front().span.has_value());
+}
+
+TEST(Denied, EachPlaceHasItsRemedy) {
+  BuildOptions options;
+  options.global.root = "/s";
+  options.locals = {{"context", "/c"}, {"dockerfile", "/d"}};
+  auto told = [&options](const std::string& text) {
+    return std::string(explain_denied(Error(ErrorKind::kDenied, text), options).what());
+  };
+  std::string const in_context = "; it is in /c: let yourself read it (chmod), or leave it out";
+  EXPECT_THAT(told("open /c/x: Permission denied"), HasSubstr(in_context));
+  EXPECT_THAT(told("ref context: hash /x: open /x: Permission denied"), HasSubstr(in_context));
+  EXPECT_THAT(told("open /d/Dockerfile: Permission denied"), HasSubstr("; it is in /d: "));
+  EXPECT_THAT(told("mknod /d/dev: operation not permitted"), HasSubstr("; only root can make"));
+  EXPECT_THAT(told("open /s/leases/1: Permission denied"), EndsWith("of your own with --root"));
+  for (const char* other :
+       {"open /o/x.tar: Permission denied", "make the store /s: Permission denied",
+        "open /c/x: No such file or directory"}) {
+    EXPECT_EQ(told(other), other);
+  }
 }
 
 }  // namespace

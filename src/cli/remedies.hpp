@@ -1,9 +1,11 @@
 #pragma once
 
-/// Failures for want of room: which disk it is, and what to do about it.
+/// Failures that the user can mend on this machine: where it is, and how. The parts that fail say
+/// what they did to what; here is known what that is to the user.
 
 #include <filesystem>
 
+#include "cli/options.hpp"
 #include "core/base/error.hpp"
 
 namespace cobuild::cli {
@@ -16,5 +18,9 @@ namespace cobuild::cli {
 /// output.
 [[nodiscard]] Error explain_full_destination(const Error& error,
                                              const std::filesystem::path& destination);
+
+/// `error` with a remedy after it, when it says that files of the context or of the store may not
+/// be read, or that devices may not be made; else as it is.
+[[nodiscard]] Error explain_denied(const Error& error, const BuildOptions& options);
 
 }  // namespace cobuild::cli
