@@ -43,7 +43,12 @@ Error explain_missing_source(const Error& error, const BuildOptions& options,
   if (path.empty() || context == options.locals.end()) return error;
   auto const siblings =
       names_in((context->second / path).lexically_normal().parent_path());
-  std::string const hint = dockerfile::explain_missing_source(path, ignore, siblings);
+  // A pattern such as "*" excludes also what is not there at all.
+  std::error_code failure;
+  auto const kind = std::filesystem::symlink_status(context->second / path, failure).type();
+  bool const exists = kind != std::filesystem::file_type::not_found;
+  std::string const hint = dockerfile::explain_missing_source(
+      path, exists ? ignore : dockerfile::IgnoreFile(), siblings);
   if (hint.empty()) return error;
   Error explained(error.kind(), std::string(error.what()) + ": " + hint);
   for (const Error::Frame& frame : error.frames()) {

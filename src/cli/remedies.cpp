@@ -87,7 +87,8 @@ Error explain_denied(const Error& error, const BuildOptions& options) {
                        "COPY --exclude, or build as root");
   }
   if (text.find("ermission denied") == std::string_view::npos) return error;
-  std::string const& root = options.global.root.native();
+  std::error_code ignored;
+  std::string const root = std::filesystem::absolute(options.global.root, ignored).string();
   if (text.find("--root") == std::string_view::npos &&
       text.find("open " + root + "/") != std::string_view::npos) {
     return followed_by(
@@ -95,7 +96,6 @@ Error explain_denied(const Error& error, const BuildOptions& options) {
   }
   for (const auto& [name, path] : options.locals) {
     if (!is_in_local(text, name, path.native())) continue;
-    std::error_code ignored;
     return followed_by(error, "; it is in " + std::filesystem::absolute(path, ignored).string() +
                                   ": let yourself read it (chmod), or leave it out by "
                                   ".dockerignore");

@@ -14,6 +14,8 @@
 namespace cobuild::cli {
 namespace {
 
+constexpr std::size_t kWordBytesMax = 1024;
+
 /// "https://user:secret@host" with "xxxxx" in place of the secret.
 std::string without_passwords(std::string_view text) {
   std::string out;
@@ -36,6 +38,26 @@ std::string without_passwords(std::string_view text) {
     text.remove_prefix(at);
   }
   out += text;
+  return out;
+}
+
+/// Paths of foreign trees and words of commands can be longer than anybody reads; their ends tell.
+std::string with_short_words(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    std::size_t const end = std::min(text.find_first_of(" \n\t"), text.size());
+    std::string_view const word = text.substr(0, end);
+    if (word.size() > kWordBytesMax) {
+      out += word.substr(0, kWordBytesMax / 2);
+      out += "[... " + std::to_string(word.size() - kWordBytesMax) + " bytes ...]";
+      out += word.substr(word.size() - kWordBytesMax / 2);
+    } else {
+      out += word;
+    }
+    std::size_t const next = std::min(text.find_first_not_of(" \n\t", end), text.size());
+    out += text.substr(end, next - end);
+    text.remove_prefix(next);
+  }
   return out;
 }
 
@@ -71,7 +93,7 @@ std::string render_error(std::exception_ptr failure, const ReportOptions& option
     std::string const story = error.kind() == ErrorKind::kCancelled && *error.what() == '\0'
                                   ? "context canceled"
                                   : error.what();
-    std::string out = render_places(error) + "error: " + story + "\n";
+    std::string out = render_places(error) + "error: " + with_short_words(story) + "\n";
     if (options.debug) out += render_frames(error);
     return without_passwords(out);
   } catch (const boost::system::system_error& error) {

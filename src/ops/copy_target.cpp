@@ -56,7 +56,8 @@ std::string TargetRoot::resolve(std::string_view path) const {
     if (::fstatat(fd(), relative(next).c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
       if (errno != ENOENT) throw path_error("lstat", next, errno);
     } else if (S_ISLNK(status.st_mode)) {
-      if (++links > kLinksMax) throw Error(ErrorKind::kInvalidInput, "too many links");
+      if (++links > kLinksMax)
+        throw Error(ErrorKind::kInvalidInput, "too many links: " + std::string(path));
       std::string const target = read_link_at(fd(), relative(next).c_str());
       rest = target + "/" + rest;
       if (go_path::is_absolute(target)) current.clear();

@@ -106,7 +106,8 @@ FileTree::Entry* FileTree::find(std::string_view path, bool follow_last) {
       current = next;
       continue;
     }
-    if (++links > kLinksMax) throw Error(ErrorKind::kInvalidInput, "too many links");
+    if (++links > kLinksMax)
+      throw Error(ErrorKind::kInvalidInput, "too many links: " + std::string(path));
     rest = next->link_target + "/" + rest;
     if (go_path::is_absolute(next->link_target)) current = root_;
   }

@@ -75,7 +75,8 @@ class LocalSource final : public solve::Op {
     std::string const name = source().identifier().substr(kScheme.size());
     auto const directory = contexts_.directories.find(name);
     if (directory == contexts_.directories.end()) {
-      throw Error(ErrorKind::kInvalidInput, "no access allowed to dir \"" + name + "\"");
+      throw Error(ErrorKind::kInvalidInput, "no access allowed to dir \"" + name +
+                                                "\": give it with --local " + name + "=DIR");
     }
     TreeFilter filter;
     filter.include_patterns = list_attribute(source(), "local.includepattern");

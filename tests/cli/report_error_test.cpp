@@ -28,6 +28,14 @@ TEST(RenderError, TheStoryOnOneLine) {
   EXPECT_EQ(render(error), "error: failed to solve: open x: no such file\n");
 }
 
+TEST(RenderError, LongWordsAreClippedInTheMiddle) {
+  std::string const path = "/" + std::string(5400, 'd') + "/end";
+  Error const error(ErrorKind::kInvalidInput, "open " + path + ": File name too long");
+  EXPECT_THAT(render(error), HasSubstr("error: open /ddd"));
+  EXPECT_THAT(render(error), HasSubstr("d[... 4382 bytes ...]d"));
+  EXPECT_THAT(render(error), HasSubstr("d/end: File name too long\n"));
+}
+
 TEST(RenderError, PlacesFirstInnermostFirst) {
   auto const inner = span("inner.Dockerfile", "FROM x\nRUN false\n", 2, 2);
   auto const outer = span("Dockerfile", "1\n2\n3\n4\n5\n6\n", 3, 4);

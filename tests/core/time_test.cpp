@@ -67,6 +67,11 @@ TEST(SourceSpan, IsOnlyAPlaceWithoutText) {
 
 TEST(SourceSpan, StandsForLinesThatAreNotThere) {
   EXPECT_NO_THROW((void)render_excerpt(span(40, 41)));
+  std::string const line = std::string(999, 'x') + "\xC3\xA9" + std::string(65000, 'y');
+  std::string const clipped =
+      render_excerpt({"Dockerfile", std::make_shared<const std::string>(line), 1, 1});
+  EXPECT_NE(clipped.find(" | >>> " + std::string(999, 'x') + "... (65002 more bytes)\n"),
+            std::string::npos);
 }
 
 }  // namespace

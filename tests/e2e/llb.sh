@@ -25,3 +25,10 @@ says CACHED
 cobuild build --progress plain --no-cache --local "context=$CONTEXT" <"$WORK/definition.pb" >"$OUT" 2>"$ERR" ||
   fail "building LLB from stdin without the cache"
 says_not CACHED
+
+# Without its directory.
+status=0
+cobuild build --progress plain <"$WORK/definition.pb" >"$OUT" 2>"$ERR" || status=$?
+equal "$status" 1
+one_error
+says 'no access allowed to dir "context": give it with --local context=DIR'

@@ -309,7 +309,7 @@ TEST_F(OpsRun, ALocalSourceThatIsNotThere) {
     }
     return std::string("no error");
   };
-  EXPECT_EQ(error_of(op), "no access allowed to dir \"other\"");
+  EXPECT_EQ(error_of(op), "no access allowed to dir \"other\": give it with --local other=DIR");
   contexts.directories["other"] = "/nonexistent/dir";
   EXPECT_THAT(error_of(op), testing::HasSubstr("/nonexistent/dir"));
 }

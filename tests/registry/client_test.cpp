@@ -84,6 +84,17 @@ TEST(ClientManifest, TooLongIsRefused) {
   run_world(manifest_too_long);
 }
 
+Task<void> manifest_announced_too_long(World& world) {
+  world.here.when("GET", "/v2/a/", Reply{200, {}, "{}", {}, 1'000'000'000'000});
+  auto error = co_await error_of(world.client().fetch_manifest(world.reference("a:1")));
+  EXPECT_EQ(kind(error), ErrorKind::kCorrupt);
+  EXPECT_THAT(what(error), HasSubstr("response body has 1000000000000 bytes; no more than "));
+  EXPECT_EQ(world.here.calls().size(), 1U);
+}
+TEST(ClientManifest, TooLongIsRefusedByItsHead) {
+  run_world(manifest_announced_too_long);
+}
+
 // ---- retries
 
 Task<void> retries_then_succeeds(World& world) {

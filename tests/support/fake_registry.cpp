@@ -189,8 +189,8 @@ Task<void> FakeRegistry::talk(Tcp::socket socket) {
     call.body = parser.get().body();
     calls_.push_back(call);
     Reply const reply = answer(call);
-    std::string text = "HTTP/1.1 " + std::to_string(reply.status) +
-                       " Status\r\nContent-Length: " + std::to_string(reply.body.size()) + "\r\n";
+    std::string text = "HTTP/1.1 " + std::to_string(reply.status) + " Status\r\nContent-Length: " +
+                       std::to_string(reply.announced.value_or(reply.body.size())) + "\r\n";
     for (const auto& [name, value] : reply.headers) text += name + ": " + value + "\r\n";
     text += "\r\n";
     if (call.method != "HEAD")

@@ -11,6 +11,7 @@
 #include <boost/asio/ip/tcp.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <map>
 #include <optional>
@@ -30,6 +31,7 @@ struct Reply {
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
   std::optional<std::size_t> cut_after;  ///< Of the body: then the connection is closed.
+  std::optional<std::uint64_t> announced = {};  ///< As the body's length; else what it has.
 };
 
 struct Call {

@@ -13,6 +13,14 @@ constexpr int kContextSingle = 2;
 constexpr int kContextSeveral = 1;
 constexpr std::string_view kRule = "--------------------\n";
 
+/// Of a line that is shown.
+constexpr std::size_t kLineBytesMax = 1000;
+
+/// A byte of UTF-8 that is not the first of its character.
+bool is_continuation(char c) {
+  return (static_cast<unsigned char>(c) & 0xC0) == 0x80;
+}
+
 /// As BuildKit counts them: a newline at the end begins a last, empty line.
 std::vector<std::string_view> split_lines(std::string_view text) {
   std::vector<std::string_view> lines;
@@ -24,6 +32,14 @@ std::vector<std::string_view> split_lines(std::string_view text) {
     if (end == std::string_view::npos) return lines;
     text.remove_prefix(end + 1);
   }
+}
+
+/// The line's beginning is enough to find it by.
+void append_clipped(std::string_view line, std::string& out) {
+  std::size_t end = std::min(line.size(), kLineBytesMax);
+  while (end < line.size() && end > 0 && is_continuation(line[end])) --end;
+  out += line.substr(0, end);
+  if (end < line.size()) out += "... (" + std::to_string(line.size() - end) + " more bytes)";
 }
 
 }  // namespace
@@ -42,7 +58,7 @@ std::string render_excerpt(const SourceSpan& span) {
     std::snprintf(number, sizeof(number), " %3d", line);
     out += number;
     out += marked ? " | >>> " : " |     ";
-    out += lines[static_cast<std::size_t>(line - 1)];
+    append_clipped(lines[static_cast<std::size_t>(line - 1)], out);
     out += '\n';
   }
   out += kRule;
