@@ -1,11 +1,11 @@
-# Ctrl-C and SIGTERM: the build ends within a second or two and leaves no process, mount or file.
+# Ctrl-C, SIGTERM, and the terminal that is closed: the build ends within a second or two and leaves no process, mount or file.
 source "$(dirname "$0")/lib.sh"
 with_busybox
 dockerfile <<DF
 $BASE
 RUN echo started && sleep 300
 DF
-for signal in INT TERM; do
+for signal in INT TERM HUP; do
   "$WORK/bin/cobuild" --root "$STORE" build --progress plain -o "type=oci,dest=$WORK/image.tar" "$CONTEXT" \
     >"$OUT" 2>"$ERR" </dev/null &
   pid=$!

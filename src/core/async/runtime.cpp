@@ -83,6 +83,11 @@ Runtime::~Runtime() {
 int Runtime::run(Task<int> root, std::function<void()> on_interrupt) {
   asio::cancellation_signal cancel;
   asio::signal_set signals(loop_, SIGINT, SIGTERM);
+  for (int const signal : {SIGHUP, SIGQUIT}) {
+    struct sigaction inherited = {};
+    ::sigaction(signal, nullptr, &inherited);
+    if (inherited.sa_handler != SIG_IGN) signals.add(signal);  // nohup's stays
+  }
   RootState state;
   std::exception_ptr failure;
 

@@ -22,8 +22,9 @@ class Runtime {
 
   /// Runs `root` to its end on the calling thread and returns its value.
   ///
-  /// The first SIGINT or SIGTERM cancels `root`, which is still waited for, and calls
-  /// `on_interrupt`; the second one ends the process at once with status 128 + signal.
+  /// The first SIGINT, SIGTERM, SIGHUP or SIGQUIT cancels `root`, which is still waited for, and
+  /// calls `on_interrupt`; the second one ends the process at once with status 128 + signal. A
+  /// SIGHUP or SIGQUIT that is ignored stays so.
   int run(Task<int> root, std::function<void()> on_interrupt = {});
 
  private:

@@ -31,6 +31,12 @@ void write_all(int fd, std::string_view text, const std::string& what) {
   }
 }
 
+/// "/dev/fd/63", "/proc/self/fd/63", "/dev/stdin"
+bool is_descriptor(const std::filesystem::path& path) {
+  const std::string& text = path.native();
+  return text.starts_with("/dev/") || text.starts_with("/proc/");
+}
+
 }  // namespace
 
 std::string read_all(int fd, std::size_t bytes_max, const std::string& what) {
@@ -53,10 +59,19 @@ std::string read_all(int fd, std::size_t bytes_max, const std::string& what) {
 
 std::optional<std::string> read_file_if_exists(const std::filesystem::path& path,
                                                std::size_t bytes_max) {
-  int const fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // O_NONBLOCK: a named pipe that nobody writes to would be waited for.
+  int const fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
   if (fd < 0) throw Error::from_errno(errno, "open " + path.string());
   UniqueFd const file(fd);
+  struct stat status = {};
+  if (::fstat(fd, &status) == 0 && S_ISFIFO(status.st_mode)) {
+    // Unnamed ones, of a shell's <(command), have their writer.
+    if (!is_descriptor(path)) {
+      throw Error(ErrorKind::kInvalidInput, path.string() + " is a pipe, not a file");
+    }
+    ::fcntl(fd, F_SETFL, 0);
+  }
   return read_all(file.get(), bytes_max, path.string());
 }
 

@@ -11,7 +11,7 @@ namespace cobuild {
 /// \throws Error kInvalidInput when there is more than `bytes_max`.
 [[nodiscard]] std::string read_all(int fd, std::size_t bytes_max, const std::string& what);
 
-/// The file's content; nullopt when there is no such file. Blocking.
+/// The file's content; nullopt when there is no such file. A named pipe is refused. Blocking.
 /// \throws Error as read_all, and when it cannot be read.
 [[nodiscard]] std::optional<std::string> read_file_if_exists(const std::filesystem::path& path,
                                                              std::size_t bytes_max);
