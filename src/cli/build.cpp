@@ -320,6 +320,13 @@ int run_build(BuildOptions options) {
 }
 
 int run_dockerfile_to_llb(DockerfileToLlbOptions options) {
+  if (::isatty(STDOUT_FILENO) == 1) {
+    throw Error(
+        ErrorKind::kInvalidInput,
+        "LLB is binary: refusing to write it to the console. Redirect it to a file, or pipe "
+        "it to `cobuild debug dump-llb` or `cobuild build`");
+  }
+  check_local_directories(options.build);
   ops::Sandbox sandbox = ops::enter_sandbox({});
   Runtime runtime;
   return runtime.run(lower_and_write(runtime, std::move(options.build), std::move(sandbox)));

@@ -5,7 +5,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <filesystem>
+#include <system_error>
 #include <utility>
+#include <vector>
 
 #include "cli/llb_dump.hpp"
 #include "cli/usage_table.hpp"
@@ -38,9 +41,18 @@ std::unique_ptr<store::Store> open_store(Runtime& runtime, const GlobalOptions& 
   return store::Store::open(runtime.loop(), runtime.pool(), std::move(options));
 }
 
+/// Looking at a store must not make one. True also when that cannot be told: opening it will tell.
+bool may_have_store(const GlobalOptions& global) {
+  std::error_code error;
+  return std::filesystem::exists(global.root / "store.db", error) || error;
+}
+
 Task<int> disk_usage_body(Runtime& runtime, DiskUsageOptions options) {
-  auto const store = open_store(runtime, options.global);
-  auto const records = co_await store::disk_usage(*store, options.filters);
+  std::vector<store::UsageRecord> records;
+  if (may_have_store(options.global)) {
+    auto const store = open_store(runtime, options.global);
+    records = co_await store::disk_usage(*store, options.filters);
+  }
   if (options.json) {
     write_stdout(render_usage_json(records));
     co_return 0;
@@ -52,7 +64,6 @@ Task<int> disk_usage_body(Runtime& runtime, DiskUsageOptions options) {
 }
 
 Task<int> prune_body(Runtime& runtime, PruneCommandOptions options) {
-  auto const store = open_store(runtime, options.global);
   store::PruneOptions prune;
   prune.all = options.all;
   prune.filters = options.filters;
@@ -60,7 +71,11 @@ Task<int> prune_body(Runtime& runtime, PruneCommandOptions options) {
   prune.reserved_bytes = options.reserved_bytes;
   prune.max_used_bytes = options.max_used_bytes;
   prune.min_free_bytes = options.min_free_bytes;
-  auto const removed = co_await store::prune(*store, std::move(prune));
+  std::vector<store::UsageRecord> removed;
+  if (may_have_store(options.global)) {
+    auto const store = open_store(runtime, options.global);
+    removed = co_await store::prune(*store, std::move(prune));
+  }
   if (options.json) {
     write_stdout(render_usage_json_lines(removed));
     co_return 0;

@@ -4,6 +4,7 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cli/flags.hpp"
@@ -18,6 +19,9 @@ namespace cobuild::cli {
 /// The words of a command: those of its own table and the global ones.
 [[nodiscard]] ParsedFlags parse_command_flags(std::span<const Flag> own,
                                               const std::vector<std::string>& arguments);
+
+/// For commands that take flags only. \throws Error kInvalidInput.
+void refuse_positionals(const ParsedFlags& flags, std::string_view command);
 
 /// What the global flags say, those before the command's name and those after it; the latter win.
 [[nodiscard]] GlobalOptions read_global_options(const ParsedFlags& before, const ParsedFlags& after,

@@ -82,10 +82,17 @@ Command parse_debug(const std::vector<std::string>& arguments, const ParsedFlags
               "unknown command: debug " + name + did_you_mean(name, known));
 }
 
+const std::vector<std::string>& command_names() {
+  static const std::vector<std::string> names = {"build", "du",      "prune", "doctor",
+                                                 "debug", "version", "help"};
+  return names;
+}
+
 Command parse_doctor(const std::vector<std::string>& arguments, const ParsedFlags& before,
                      const Surroundings& surroundings) {
   ParsedFlags const flags = parse_command_flags({}, arguments);
   if (flags.is_on("help")) return HelpOptions{doctor_help()};
+  refuse_positionals(flags, "doctor");
   return DoctorOptions{read_global_options(before, flags, surroundings)};
 }
 
@@ -96,7 +103,9 @@ Command parse_help(const std::vector<std::string>& arguments) {
   if (topic == "prune") return HelpOptions{prune_help()};
   if (topic == "doctor") return HelpOptions{doctor_help()};
   if (topic == "debug") return HelpOptions{debug_help()};
-  return HelpOptions{main_help()};
+  if (topic.empty() || topic == "help" || topic == "version") return HelpOptions{main_help()};
+  throw Error(ErrorKind::kInvalidInput,
+              "no help on " + topic + did_you_mean(topic, command_names()) + "; see cobuild help");
 }
 
 }  // namespace
@@ -120,6 +129,12 @@ std::span<const Flag> global_flags() {
 ParsedFlags parse_command_flags(std::span<const Flag> own,
                                 const std::vector<std::string>& arguments) {
   return parse_flags(joined(own, kGlobalFlags), arguments, Stop::kAtEnd);
+}
+
+void refuse_positionals(const ParsedFlags& flags, std::string_view command) {
+  if (flags.positionals.empty()) return;
+  throw Error(ErrorKind::kInvalidInput, std::string(command) + " takes no arguments, but \"" +
+                                            flags.positionals[0] + "\" was given");
 }
 
 GlobalOptions read_global_options(const ParsedFlags& before, const ParsedFlags& after,
@@ -188,10 +203,9 @@ Command parse_command_line(std::vector<std::string> arguments, const Surrounding
   if (name == "debug") return parse_debug(rest, before, surroundings);
   if (name == "version") return VersionOptions{};
   if (name == "help") return parse_help(rest);
-  std::vector<std::string> const known = {"build", "du",      "prune", "doctor",
-                                          "debug", "version", "help"};
-  throw Error(ErrorKind::kInvalidInput,
-              "unknown command: " + name + did_you_mean(name, known) + "; see cobuild help");
+  throw Error(
+      ErrorKind::kInvalidInput,
+      "unknown command: " + name + did_you_mean(name, command_names()) + "; see cobuild help");
 }
 
 }  // namespace cobuild::cli

@@ -142,7 +142,13 @@ class BuildReader {
     if (positionals.empty()) {
       for (std::string_view flag : {"file", "tag", "build-arg", "target"}) {
         if (build_.frontend.empty() && flags_.has(flag)) {
-          throw invalid("build needs a CONTEXT directory, for example: cobuild build -t NAME .");
+          throw invalid(
+              flags_.has("local")
+                  ? "--" + std::string(flag) +
+                        " is for Dockerfiles: give a CONTEXT directory, or --frontend "
+                        "dockerfile.v0 with the --local directories; for LLB from stdin "
+                        "leave it out"
+                  : "build needs a CONTEXT directory, for example: cobuild build -t NAME .");
         }
       }
       if (build_.frontend.empty() && surroundings_.stdin_is_terminal) {

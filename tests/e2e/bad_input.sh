@@ -5,6 +5,7 @@ mkdir -p "$CONTEXT/dir"
 echo x >"$CONTEXT/dir/present.txt"
 echo x >"$CONTEXT/secret.log"
 echo '*.log' >"$CONTEXT/.dockerignore"
+ln -s loop "$CONTEXT/loop"
 
 bad() { # TEXT... : the Dockerfile on stdin must be refused with all of these
   dockerfile
@@ -39,6 +40,17 @@ bad "secret.log" "not found" ".dockerignore" "Dockerfile:2" <<'DF'
 FROM scratch
 COPY secret.log /
 DF
+echo '*' >"$CONTEXT/.dockerignore"
+bad "nowhere.log" "not found" "Dockerfile:2" <<'DF'
+FROM scratch
+COPY nowhere.log /
+DF
+says_not "excluded by .dockerignore:1"
+echo '*.log' >"$CONTEXT/.dockerignore"
+bad "/loop" "too many links: /loop" <<'DF'
+FROM scratch
+COPY loop/x /
+DF
 bad "file with no instructions" <<'DF'
 # nothing here
 DF
@@ -59,6 +71,11 @@ fails build "$CONTEXT/dir/present.txt"
 one_error
 says "is not a directory"
 
+rm "$CONTEXT/Dockerfile" "$CONTEXT/loop"
+mkfifo "$CONTEXT/Dockerfile"
+fails build "$CONTEXT"
+one_error
+says "is a pipe, not a file"
 rm "$CONTEXT/Dockerfile"
 fails build "$CONTEXT"
 one_error
@@ -73,6 +90,13 @@ status=0
 cobuild build --progress plain >"$OUT" 2>"$ERR" </dev/null || status=$?
 equal "$status" 1
 says "empty definition sent to build. Specify --frontend instead?"
+fails cobuild build -t x --local context=.
+says "--frontend"
+
+# What is asked about a store does not make one.
+ok cobuild --root "$WORK/no-store" du
+ok cobuild --root "$WORK/no-store" prune
+absent "$WORK/no-store"
 
 # A context that cannot be read. (Our own files we can always read: we are root in our user namespace.)
 dockerfile <<DF
@@ -108,6 +132,11 @@ fails cobuild build --tagg x "$CONTEXT"
 says "did you mean --tag?"
 fails cobuild biuld
 says "did you mean build?"
+fails cobuild help biuld
+says "did you mean build?"
+fails cobuild doctor extra
+says "extra"
+fails cobuild du --format '{{json.}}'
 
 # No runtime.
 dockerfile <<DF
