@@ -69,8 +69,7 @@ class Cobuild(Peer):
         super().__init__(work, registry)
 
     def command(self, build):
-        words = [self.executable, "--root", self.root, "build", "--progress", "plain",
-                 "--insecure-registry", self.registry]
+        words = [self.executable, "--root", self.root, "build", "--progress", "plain"]
         if build.output:
             words += ["-o", f"type=oci,dest={build.output},compression={build.compression}"]
         return [str(word) for word in words + [build.context]]
@@ -189,7 +188,6 @@ class Kaniko(Peer):
     def command(self, build):
         root = self.root
         words = ["/kaniko/executor", "--force", "--context", "dir:///workspace", "--dockerfile", "/workspace/Dockerfile",
-                 "--no-push", "--insecure-pull", "--insecure-registry", self.registry]
         mounts = [f"mount --rbind /proc '{root}/proc'", f"mount --rbind /dev '{root}/dev'",
                   f"mount --bind '{build.context}' '{root}/workspace'"]
         if build.output:
