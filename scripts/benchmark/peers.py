@@ -188,6 +188,7 @@ class Kaniko(Peer):
     def command(self, build):
         root = self.root
         words = ["/kaniko/executor", "--force", "--context", "dir:///workspace", "--dockerfile", "/workspace/Dockerfile",
+                 "--no-push", "--insecure-pull", "--insecure-registry", self.registry]
         mounts = [f"mount --rbind /proc '{root}/proc'", f"mount --rbind /dev '{root}/dev'",
                   f"mount --bind '{build.context}' '{root}/workspace'"]
         if build.output:
