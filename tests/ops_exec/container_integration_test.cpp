@@ -136,6 +136,10 @@ TEST_P(ContainerIntegration, TheSandboxIsClosed) {
   EXPECT_EQ(shell("echo /proc/[0-9]*").out, "/proc/1\n");  // the shell itself, alone
 }
 
+TEST_P(ContainerIntegration, RuntimesLeaveNothingInTheMachinesCgroupTree) {
+  EXPECT_EQ(shell("true").at("stray_cgroup2"), "0");
+}
+
 TEST_P(ContainerIntegration, MountsAreAsAsked) {
   fs::path const shared = runner_->work() / "shared";
   fs::create_directory(shared);

@@ -148,6 +148,18 @@ Task<int> run_steps(Runtime& runtime, const Sandbox& sandbox, const Settings& se
   co_return status.code;
 }
 
+/// Whether runtimes would find a place of the machine's, not ours, where some machines have a
+/// cgroup2 tree beside v1.
+bool can_reach_stray_cgroup2() {
+  struct stat root{};
+  struct stat unified{};
+  struct stat host_v1{};
+  if (::stat("/sys/fs/cgroup/cgroup.procs", &root) == 0) return false;  // version 2 alone
+  if (::stat("/sys/fs/cgroup/unified", &unified) != 0) return false;
+  if (::stat("/sys/fs/cgroup/unified/cgroup.procs", &root) == 0) return true;
+  return ::stat("/sys/fs/cgroup", &host_v1) == 0 && host_v1.st_dev == unified.st_dev;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -159,9 +171,11 @@ int main(int argc, char** argv) {
     Settings settings = parse(argc, argv);
     Sandbox const sandbox = enter_sandbox(settings.sandbox);
     std::chrono::duration<double, std::milli> const took = std::chrono::steady_clock::now() - start;
-    ::dprintf(report, "kind=%d\npid_namespace=%d\nproc_mountable=%d\nrefusal=%s\nsandbox_ms=%.2f\n",
+    ::dprintf(report,
+              "kind=%d\npid_namespace=%d\nproc_mountable=%d\nrefusal=%s\nsandbox_ms=%.2f\n"
+              "stray_cgroup2=%d\n",
               static_cast<int>(sandbox.kind), sandbox.own_pid_namespace, sandbox.proc_mountable,
-              sandbox.refusal.c_str(), took.count());
+              sandbox.refusal.c_str(), took.count(), can_reach_stray_cgroup2());
     if (settings.work.empty()) return 0;
     for (const char* name : {"upper", "work"}) fs::remove_all(settings.work / name);
     for (const char* name : {"lower", "upper", "work", "merged"}) {

@@ -50,16 +50,18 @@ bool enter_mount_namespace() {
 }
 
 /// A cgroup2 tree beside v1 hierarchies, on /sys/fs/cgroup/unified: crun refuses to work on such a
-/// machine, runc complains. The controllers are all with v1 there, so it is not needed.
+/// machine, runc complains. The controllers are all with v1 there, so it is not needed. Covered even
+/// when it is gone already: the runtimes would leave directories in what is below it, the machine's own
+/// tmpfs.
 void hide_stray_cgroup2() {
   constexpr const char* kUnified = "/sys/fs/cgroup/unified";
   struct statfs root = {};
   struct statfs unified = {};
   if (::statfs("/sys/fs/cgroup", &root) != 0 || root.f_type == kCgroup2Magic) return;
-  if (::statfs(kUnified, &unified) != 0 || unified.f_type != kCgroup2Magic) return;
-  if (::umount2(kUnified, MNT_DETACH) == 0) return;
+  if (::statfs(kUnified, &unified) != 0) return;
   // A user namespace may not take away what it inherited, but may cover it.
-  ::mount("tmpfs", kUnified, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,mode=755");
+  if (unified.f_type == kCgroup2Magic) static_cast<void>(::umount2(kUnified, MNT_DETACH));
+  ::mount("tmpfs", kUnified, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4m,mode=755");
 }
 
 /// What the child does once it is alone in its namespaces.
