@@ -112,8 +112,8 @@ void append_record(std::vector<FileDigestRecord>& records, const FileTree::Entry
   FileDigestRecord record;
   record.inode = file.inode;
   record.size = file.size;
-  record.modified_ns = file.modified.tv_sec * 1'000'000'000 + file.modified.tv_nsec;
-  record.changed_ns = file.changed.tv_sec * 1'000'000'000 + file.changed.tv_nsec;
+  record.modified_ns = nanoseconds(file.modified);
+  record.changed_ns = nanoseconds(file.changed);
   record.digest = file.header_digest->bytes();
   records.push_back(record);
 }

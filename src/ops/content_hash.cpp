@@ -59,14 +59,6 @@ struct WildcardSplit {
   return {clean, {}};
 }
 
-[[nodiscard]] PatternSet compile(const std::vector<std::string>& patterns, std::string_view what) {
-  try {
-    return PatternSet(patterns);
-  } catch (const Error& error) {
-    throw error.with_context("invalid " + std::string(what));
-  }
-}
-
 void hash_content(int fd, DigestWriter& writer) {
   std::vector<char> buffer(128 << 10);
   for (;;) {
@@ -198,10 +190,10 @@ class ContentHash::Selection {
         ends_in_slash_(selector.path.ends_with('/') && key_path(selector.path).empty()),
         path_(key_path(selector.path)) {
     if (!selector.include_patterns.empty()) {
-      include_ = compile(selector.include_patterns, "includepatterns");
+      include_ = compile_patterns(selector.include_patterns, "includepatterns");
     }
     if (!selector.exclude_patterns.empty()) {
-      exclude_ = compile(selector.exclude_patterns, "excludepatterns");
+      exclude_ = compile_patterns(selector.exclude_patterns, "excludepatterns");
     }
   }
 

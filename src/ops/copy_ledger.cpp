@@ -20,10 +20,6 @@ constexpr std::size_t kTextBytesMax = 64 << 20;
 /// One in so many entries may change before a new copy is worth more than a layer that amends.
 constexpr std::size_t kChangedShare = 4;
 
-[[nodiscard]] std::int64_t nanoseconds(const timespec& time) noexcept {
-  return static_cast<std::int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
-}
-
 }  // namespace
 
 LedgerRecord::LedgerRecord(const FileTree::Entry& entry)

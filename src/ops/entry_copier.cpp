@@ -26,15 +26,6 @@ constexpr std::int64_t kBatchBytesMax = 8 << 20;
 
 using Entry = FileTree::Entry;
 
-[[nodiscard]] PatternSet compile(const std::vector<std::string>& patterns, std::string_view what) {
-  if (patterns.empty()) return {};
-  try {
-    return PatternSet(patterns);
-  } catch (const Error& error) {
-    throw error.with_context("invalid " + std::string(what));
-  }
-}
-
 }  // namespace
 
 /// One copy of one source. Hard links are kept among what it copies.
@@ -45,8 +36,8 @@ class EntryCopier::Impl {
         options_(options),
         has_include_(!options.include_patterns.empty()),
         has_exclude_(!options.exclude_patterns.empty()),
-        include_(compile(options.include_patterns, "includepatterns")),
-        exclude_(compile(options.exclude_patterns, "excludepatterns")),
+        include_(compile_patterns(options.include_patterns, "includepatterns")),
+        exclude_(compile_patterns(options.exclude_patterns, "excludepatterns")),
         target_(target),
         workers_(cpus_allowed()) {}
 
@@ -272,7 +263,7 @@ class EntryCopier::Impl {
                     .relative = {},
                     .include = {},
                     .exclude = {}};
-    copy_metadata(node, open_level(*level.parent));
+    copy_metadata(*node.source, open_level(*level.parent), node.name, node.path);
     copy_xattrs(tree_.xattrs_of(*level.source), node);
   }
 
@@ -328,7 +319,7 @@ class EntryCopier::Impl {
         throw path_error("mknod", node.path, errno);
       }
     }
-    copy_metadata(node, parent);
+    copy_metadata(source, parent, node.name, node.path);
     copy_xattrs(tree_.xattrs_of(source), node);
   }
 
@@ -374,8 +365,7 @@ class EntryCopier::Impl {
     } catch (const Error& error) {
       throw error.with_context("copy " + tree_.path_of(source) + " to " + file.path);
     }
-    copy_owner_and_mode(source, parent, file.name, file.path);
-    copy_times(source, parent, file.name, file.path);
+    copy_metadata(source, parent, file.name, file.path);
     copy_xattrs(read_xattrs_at(from.get(), ""), parent, file.name);
   }
 
@@ -386,14 +376,14 @@ class EntryCopier::Impl {
       if (::linkat(target_.fd(), link.target.c_str(), parent, place.name.c_str(), 0) != 0) {
         throw path_error("link", link.path, errno);
       }
-      copy_owner_and_mode(*link.source, parent, place.name, link.path);
-      copy_times(*link.source, parent, place.name, link.path);
+      copy_metadata(*link.source, parent, place.name, link.path);
     }
   }
 
-  void copy_metadata(const Node& node, int parent) const {
-    copy_owner_and_mode(*node.source, parent, node.name, node.path);
-    copy_times(*node.source, parent, node.name, node.path);
+  void copy_metadata(const Entry& source, int parent, const std::string& name,
+                     const std::string& path) const {
+    copy_owner_and_mode(source, parent, name, path);
+    copy_times(source, parent, name, path);
   }
 
   void copy_owner_and_mode(const Entry& source, int parent, const std::string& name,

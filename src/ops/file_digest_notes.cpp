@@ -17,10 +17,6 @@ static_assert(kRecordsInNoteMax * sizeof(FileDigestRecord) <= store::Store::kNot
 
 constexpr std::int64_t kSecond = 1'000'000'000;
 
-[[nodiscard]] std::int64_t nanoseconds(const timespec& time) noexcept {
-  return static_cast<std::int64_t>(time.tv_sec) * kSecond + time.tv_nsec;
-}
-
 }  // namespace
 
 bool FileDigestRecord::matches(const FileTree::Entry& entry) const noexcept {

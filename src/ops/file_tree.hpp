@@ -33,6 +33,11 @@ struct TreeFilter {
   std::vector<std::string> follow_paths;
 };
 
+/// Since 1970.
+[[nodiscard]] constexpr std::int64_t nanoseconds(const timespec& time) noexcept {
+  return static_cast<std::int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
+}
+
 class FileTree {
  public:
   struct Entry {

@@ -123,14 +123,6 @@ class LinkFollower {
   return topmost(patterns).value_or(std::vector<std::string>());
 }
 
-[[nodiscard]] PatternSet compile(const std::vector<std::string>& patterns, std::string_view what) {
-  try {
-    return PatternSet(patterns);
-  } catch (const Error& error) {
-    throw error.with_context("invalid " + std::string(what));
-  }
-}
-
 }  // namespace
 
 /// One walk. Named in file_tree.hpp as a friend.
@@ -138,9 +130,9 @@ class FilteredScan {
  public:
   FilteredScan(FileTree& tree, const TreeFilter& filter)
       : tree_(tree), include_list_(include_patterns(tree.root_path_, filter)) {
-    if (!include_list_.empty()) include_ = compile(include_list_, "includepatterns");
+    if (!include_list_.empty()) include_ = compile_patterns(include_list_, "includepatterns");
     if (!filter.exclude_patterns.empty()) {
-      exclude_ = compile(filter.exclude_patterns, "excludepatterns");
+      exclude_ = compile_patterns(filter.exclude_patterns, "excludepatterns");
     }
   }
 

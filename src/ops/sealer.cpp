@@ -39,10 +39,11 @@ oci::ImageLayer describe(const store::Layer& layer, const store::LayerBlob& blob
                          .description = layer.description};
 }
 
-/// The place of a layer in its chain, and in the image.
+/// A layer of the image: where in the chain it is.
 struct Place {
   std::size_t position;
-  std::size_t index;
+  std::size_t index;  ///< In the image.
+  bool together;      ///< With the one below it, which it amends.
 };
 
 Task<void> keep(std::optional<oci::ImageLayer>& sealed, Task<oci::ImageLayer> sealing) {
@@ -69,12 +70,14 @@ Task<std::vector<oci::ImageLayer>> Sealer::seal(store::LayerChain chain, SealReq
                                                 solve::StepSink& step) {
   std::vector<Place> places;
   for (std::size_t i = 0; i < chain.size(); ++i) {
-    if (i + 1 < chain.size() && amends_the_one_below(store_, chain, i + 1)) continue;
-    places.push_back({.position = i, .index = places.size()});
+    bool const together = amends_the_one_below(store_, chain, i);
+    if (together) places.pop_back();
+    places.push_back({.position = i, .index = places.size(), .together = together});
   }
   std::vector<std::optional<oci::ImageLayer>> sealed(places.size());
   auto seal_at = [&](Place place) {
-    return keep(sealed[place.index], seal_one(chain, place.position, request, step));
+    return keep(sealed[place.index],
+                seal_one(chain, place.position, place.together, request, step));
   };
   co_await for_each_bounded(std::move(places), kSealsMax, seal_at);
   std::vector<oci::ImageLayer> layers;
@@ -82,20 +85,21 @@ Task<std::vector<oci::ImageLayer>> Sealer::seal(store::LayerChain chain, SealReq
   co_return layers;
 }
 
-Task<oci::ImageLayer> Sealer::seal_one(store::LayerChain chain, std::size_t position,
+Task<oci::ImageLayer> Sealer::seal_one(store::LayerChain chain, std::size_t position, bool together,
                                        SealRequest request, solve::StepSink& step) {
   store::LayerId const id = chain[position];
   auto const lock = co_await store_.lock("seal " + std::to_string(id.value));
   store::Layer const layer = store_.get_layer(id);
   bool const clamp = request.mtime_max && position >= request.base_layers;
   // Alone, a layer that amends is not what its row says: that is about the two together.
-  bool const alone = layer.amends && !amends_the_one_below(store_, chain, position);
-  if (!clamp && !alone) {
+  bool const alone = layer.amends && !together;
+  PackMode const mode{.clamp = clamp, .keep = !clamp && !alone, .together = together};
+  if (mode.keep) {
     if (const store::LayerBlob* blob = usable_blob(layer, request)) {
       COBUILD_ASSERT(layer.diff_id.has_value(), "a layer with a blob has a diff ID");
       if (!blob->present || !store_.has_blob(blob->digest)) {
         if (blob->sources.empty()) {
-          co_return co_await pack(std::move(chain), position, request, {}, step);
+          co_return co_await pack(std::move(chain), position, request, mode, step);
         }
         store::LayerChain one(1, id);
         co_await fetcher_.fetch_blobs(std::move(one), step);
@@ -103,7 +107,6 @@ Task<oci::ImageLayer> Sealer::seal_one(store::LayerChain chain, std::size_t posi
       co_return describe(layer, *blob, *layer.diff_id);
     }
   }
-  PackMode const mode{.clamp = clamp, .keep = !clamp && !alone};
   co_return co_await pack(std::move(chain), position, request, mode, step);
 }
 
@@ -113,9 +116,8 @@ Task<oci::ImageLayer> Sealer::pack(store::LayerChain chain, std::size_t position
   store::LayerId const id = chain[position];
   store::Layer const layer = store_.get_layer(id);
   chain.resize(position + 1);
-  bool const together = amends_the_one_below(store_, chain, position);
   auto lowers = co_await fetcher_.directories(std::move(chain), step);
-  std::vector<std::filesystem::path> own(lowers.end() - (together ? 2 : 1), lowers.end());
+  std::vector<std::filesystem::path> own(lowers.end() - (mode.together ? 2 : 1), lowers.end());
   lowers.resize(lowers.size() - own.size());
   store::NewBlob file = co_await store_.new_blob();
   oci::SealOptions options;
@@ -126,7 +128,7 @@ Task<oci::ImageLayer> Sealer::pack(store::LayerChain chain, std::size_t position
   step.status(seal_status(layer), 0, 0, false);
   int const fd = file.fd();
   auto seal = [&] {
-    if (!together) return oci::seal_layer(own.front(), lowers, options, fd);
+    if (!mode.together) return oci::seal_layer(own.front(), lowers, options, fd);
     auto const view = snapshotter_.view(own);
     return oci::seal_layer(view->path(), lowers, options, fd);
   };

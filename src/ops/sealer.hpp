@@ -43,11 +43,12 @@ class Sealer {
                                           solve::StepSink& step);
 
  private:
-  Task<oci::ImageLayer> seal_one(store::LayerChain chain, std::size_t position, SealRequest request,
-                                 solve::StepSink& step);
+  Task<oci::ImageLayer> seal_one(store::LayerChain chain, std::size_t position, bool together,
+                                 SealRequest request, solve::StepSink& step);
   struct PackMode {
-    bool clamp = false;  ///< To SealRequest::mtime_max.
-    bool keep = true;    ///< The blob is the layer's own: later builds take it.
+    bool clamp = false;     ///< To SealRequest::mtime_max.
+    bool keep = true;       ///< The blob is the layer's own: later builds take it.
+    bool together = false;  ///< With the layer below, which it amends.
   };
   Task<oci::ImageLayer> pack(store::LayerChain chain, std::size_t position, SealRequest request,
                              PackMode mode, solve::StepSink& step);

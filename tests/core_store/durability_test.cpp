@@ -19,17 +19,15 @@ namespace cobuild::store {
 namespace {
 
 using test::add_layer;
+using test::chain_id;
 using test::read_text;
 using test::StoreProcess;
 using test::StoreTest;
+using test::write_blob;
 using test::write_text;
 
 constexpr std::int64_t kLittle = 0;
 constexpr std::int64_t kMuch = kUnwrittenBytesMax + 1;
-
-ChainId chain_id(std::string_view text) {
-  return ChainId(Digest::of(text));
-}
 
 LayerBlob pulled_blob() {
   return {BlobDigest(Digest::of("gz")),
@@ -37,14 +35,6 @@ LayerBlob pulled_blob() {
           "application/vnd.oci.image.layer.v1.tar+gzip",
           {"docker.io/library/a"},
           false};
-}
-
-void write_blob(StoreProcess& process, const std::string& content) {
-  NewBlob blob = process.run(process.store().new_blob());
-  ASSERT_EQ(::write(blob.fd(), content.data(), content.size()),
-            static_cast<ssize_t>(content.size()));
-  process.run(process.store().commit_blob(std::move(blob), BlobDigest(Digest::of(content)),
-                                          static_cast<std::int64_t>(content.size())));
 }
 
 class DurabilityTest : public StoreTest {

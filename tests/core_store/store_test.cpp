@@ -18,29 +18,19 @@ namespace cobuild::store {
 namespace {
 
 using test::add_layer;
+using test::chain_id;
 using test::read_text;
 using test::StoreProcess;
 using test::StoreTest;
+using test::write_blob;
 using test::write_text;
 
 DiffId diff_id(std::string_view text) {
   return DiffId(Digest::of(text));
 }
-ChainId chain_id(std::string_view text) {
-  return ChainId(Digest::of(text));
-}
-
 LayerBlob blob_of(std::string_view content, std::vector<std::string> sources = {}) {
   return {BlobDigest(Digest::of(content)), static_cast<std::int64_t>(content.size()),
           "application/vnd.oci.image.layer.v1.tar+gzip", std::move(sources), false};
-}
-
-void write_blob(StoreProcess& process, const std::string& content) {
-  NewBlob blob = process.run(process.store().new_blob());
-  ASSERT_EQ(::write(blob.fd(), content.data(), content.size()),
-            static_cast<ssize_t>(content.size()));
-  process.run(process.store().commit_blob(std::move(blob), BlobDigest(Digest::of(content)),
-                                          static_cast<std::int64_t>(content.size())));
 }
 
 int entries(const std::filesystem::path& path) {

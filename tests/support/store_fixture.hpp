@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/thread_pool.hpp>
@@ -84,6 +86,19 @@ inline void write_text(const std::filesystem::path& path, const std::string& tex
 [[nodiscard]] inline std::string read_text(const std::filesystem::path& path) {
   std::ifstream file(path);
   return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+[[nodiscard]] inline ChainId chain_id(std::string_view text) {
+  return ChainId(Digest::of(text));
+}
+
+/// Commits a blob.
+inline void write_blob(StoreProcess& process, const std::string& content) {
+  store::NewBlob blob = process.run(process.store().new_blob());
+  ASSERT_EQ(::write(blob.fd(), content.data(), content.size()),
+            static_cast<ssize_t>(content.size()));
+  process.run(process.store().commit_blob(std::move(blob), BlobDigest(Digest::of(content)),
+                                          static_cast<std::int64_t>(content.size())));
 }
 
 /// Commits a layer with one file.

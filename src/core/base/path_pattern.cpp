@@ -392,4 +392,12 @@ bool PatternSet::may_match_below(std::string_view path) const {
   });
 }
 
+PatternSet compile_patterns(const std::vector<std::string>& patterns, std::string_view what) {
+  try {
+    return PatternSet(patterns);
+  } catch (const Error& error) {
+    throw error.with_context("invalid " + std::string(what));
+  }
+}
+
 }  // namespace cobuild

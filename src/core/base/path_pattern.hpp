@@ -83,4 +83,9 @@ class PatternSet {
   bool has_negations_ = false;
 };
 
+/// The patterns of a field named `what` ("includepatterns"), for messages. \throws Error as
+/// PatternSet, saying which field is invalid.
+[[nodiscard]] PatternSet compile_patterns(const std::vector<std::string>& patterns,
+                                          std::string_view what);
+
 }  // namespace cobuild

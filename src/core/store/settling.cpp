@@ -45,16 +45,16 @@ Task<void> Store::Impl::make_durable() {
   if (!has_unsettled(reader)) co_return;
   if (co_await settle_if_cheap()) co_return;
   if (co_await add_checksums()) co_return;
-  auto job = [root = root](Database& database) {
-    settle(database, root);
-    return true;
-  };
-  co_await write_in_steps(std::move(job));
+  co_await settle_now();
 }
 
 Task<bool> Store::Impl::settle_if_cheap() {
   std::optional<std::int64_t> const bytes = unwritten();
   if (bytes && *bytes > kUnwrittenBytesMax) co_return false;
+  co_return co_await settle_now();
+}
+
+Task<bool> Store::Impl::settle_now() {
   auto job = [root = root](Database& database) {
     settle(database, root);
     return true;

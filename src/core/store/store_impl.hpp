@@ -112,6 +112,8 @@ class Store::Impl {
   Task<bool> add_checksums();
   /// Waits for the disk if that is quickly done. Says whether it was.
   Task<bool> settle_if_cheap();
+  /// Waits for the disk. Says whether that was done.
+  Task<bool> settle_now();
   /// Whether the layer is suspect and could not be fetched again.
   [[nodiscard]] bool must_be_whole(LayerId id);
 
