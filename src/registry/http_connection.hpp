@@ -6,6 +6,7 @@
 /// than the rest of the folder together.
 
 #include <boost/asio/as_tuple.hpp>
+#include <boost/asio/buffer.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/error.hpp>
@@ -18,9 +19,11 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
@@ -42,6 +45,8 @@ using boost::system::error_code;
 using Clock = std::chrono::steady_clock;
 
 inline constexpr std::uint32_t kHeaderBytesMax = 64 * 1024;
+/// Beast reads as much as its buffer has room for, and 512 bytes at a time when nobody made room.
+inline constexpr std::size_t kParserBufferBytes = 64 * 1024;
 inline constexpr std::size_t kReadBufferBytes = 256 * 1024;
 /// A chunk is passed on once it has this much.
 inline constexpr std::size_t kReadTargetBytes = 128 * 1024;
@@ -95,7 +100,9 @@ class Socket {
 };
 
 struct Connection {
-  explicit Connection(const asio::any_io_executor& executor) : socket(executor) {}
+  explicit Connection(const asio::any_io_executor& executor) : socket(executor) {
+    buffer.reserve(kParserBufferBytes);
+  }
   Socket socket;
   beast::flat_buffer buffer;
   bool reused = false;
@@ -171,6 +178,7 @@ class HttpResponse final : public Response {
     for (const auto& field : parser_->get()) {
       headers_.add(std::string(field.name_string()), std::string(field.value()));
     }
+    if (!parser_->is_done() && parser_->content_length()) left_ = *parser_->content_length();
     release_if_done();
     co_return error_code();
   }
@@ -179,26 +187,16 @@ class HttpResponse final : public Response {
     if (broken_) throw *broken_;
     if (!connection_) co_return std::span<const std::byte>();
     if (chunk_.empty()) chunk_.resize(kReadBufferBytes);
-    auto& body = parser_->get().body();
-    body.data = chunk_.data();
-    body.size = chunk_.size();
-    body.more = true;
-    while (!parser_->is_done() && chunk_.size() - body.size < kReadTargetBytes) {
-      connection_->socket.tcp().expires_after(idle_timeout_);
-      auto [error, count] = co_await http::async_read_some(connection_->socket, connection_->buffer,
-                                                           *parser_, kOutcome);
-      throw_if_cancelled(error);
-      if (error == http::error::need_buffer) break;
-      if (error) {
-        // What came before is good: it is handed over first, and need not be fetched again.
-        connection_.reset();
-        broken_ = broken(url_, "read from", error);
-        if (body.size == chunk_.size()) throw *broken_;
-        co_return std::span<const std::byte>(chunk_).first(chunk_.size() - body.size);
-      }
+    auto const [error, filled] = co_await (left_ ? read_plain() : read_parsed());
+    throw_if_cancelled(error);
+    if (error) {
+      // What came before is good: it is handed over first, and need not be fetched again.
+      connection_.reset();
+      broken_ = broken(url_, "read from", error);
+      if (filled == 0) throw *broken_;
+    } else {
+      release_if_done();
     }
-    auto const filled = chunk_.size() - body.size;
-    release_if_done();
     co_return std::span<const std::byte>(chunk_).first(filled);
   }
 
@@ -207,8 +205,47 @@ class HttpResponse final : public Response {
   Semaphore::Slot take_slot() { return std::move(*std::exchange(slot_, std::nullopt)); }
 
  private:
+  /// What went wrong on the wire, and how many bytes of `chunk_` are good.
+  using Filled = std::pair<error_code, std::size_t>;
+
+  /// A body of known length: from the socket straight into the chunk, after what came with the
+  /// head.
+  Task<Filled> read_plain() {
+    auto const wanted = static_cast<std::size_t>(std::min<std::uint64_t>(*left_, chunk_.size()));
+    auto& ahead = connection_->buffer;
+    std::size_t filled = asio::buffer_copy(asio::buffer(chunk_.data(), wanted), ahead.data());
+    ahead.consume(filled);
+    error_code failure;
+    while (!failure && filled < std::min(wanted, kReadTargetBytes)) {
+      connection_->socket.tcp().expires_after(idle_timeout_);
+      auto [error, count] = co_await connection_->socket.async_read_some(
+          asio::buffer(chunk_.data() + filled, wanted - filled), kOutcome);
+      filled += count;
+      failure = error;
+    }
+    *left_ -= filled;
+    co_return Filled(failure, filled);
+  }
+
+  /// A body whose end only the parser finds.
+  Task<Filled> read_parsed() {
+    auto& body = parser_->get().body();
+    body.data = chunk_.data();
+    body.size = chunk_.size();
+    body.more = true;
+    error_code failure;
+    while (!failure && !parser_->is_done() && chunk_.size() - body.size < kReadTargetBytes) {
+      connection_->socket.tcp().expires_after(idle_timeout_);
+      auto [error, count] = co_await http::async_read_some(connection_->socket, connection_->buffer,
+                                                           *parser_, kOutcome);
+      if (error == http::error::need_buffer) break;
+      failure = error;
+    }
+    co_return Filled(failure, chunk_.size() - body.size);
+  }
+
   void release_if_done() {
-    if (!parser_->is_done()) return;
+    if (left_ ? *left_ != 0 : !parser_->is_done()) return;
     if (parser_->get().keep_alive() && pool_->idle.size() < kIdleConnectionsMax) {
       connection_->socket.tcp().expires_never();
       connection_->reused = true;
@@ -225,6 +262,7 @@ class HttpResponse final : public Response {
   std::chrono::milliseconds idle_timeout_;
   std::unique_ptr<Connection> connection_;  ///< Null once the body has been read.
   std::optional<Parser> parser_;
+  std::optional<std::uint64_t> left_;  ///< Of a body whose length the head gave.
   Headers headers_;
   int status_ = 0;
   std::vector<std::byte> chunk_;
