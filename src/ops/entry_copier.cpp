@@ -12,7 +12,7 @@
 #include "core/base/go_path.hpp"
 #include "core/sys/tree.hpp"
 #include "ops/copy_tree.hpp"
-#include "ops/copy_workers.hpp"
+#include "ops/worker_threads.hpp"
 
 namespace cobuild::ops {
 
@@ -434,7 +434,7 @@ class EntryCopier::Impl {
   std::map<std::pair<dev_t, ino_t>, std::string> linked_;  ///< Paths from the target's root.
   std::vector<LinkJob> links_;
   std::vector<DirectoryJob> directories_;
-  CopyWorkers workers_;  ///< Last: its threads use the others.
+  WorkerThreads workers_;  ///< Last: its threads use the others.
 };
 
 EntryCopier::EntryCopier(FileTree& tree, const TargetRoot& target, const CopyOptions& options)

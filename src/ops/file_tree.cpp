@@ -47,15 +47,20 @@ void FileTree::read_entry(Entry& entry, const struct stat& status) const {
   entry.changed = status.st_ctim;
 }
 
-FileTree::Entry& FileTree::add(Entry& parent, std::string name, const struct stat& status,
-                               std::string link_target) {
+FileTree::Entry& FileTree::add(Entry& parent, std::string name) {
   Entry& entry = storage_.emplace_back();
   entry.name = std::move(name);
   entry.parent = &parent;
+  parent.entries.push_back(&entry);
+  return entry;
+}
+
+FileTree::Entry& FileTree::add(Entry& parent, std::string name, const struct stat& status,
+                               std::string link_target) {
+  Entry& entry = add(parent, std::move(name));
   entry.link_target = std::move(link_target);
   read_entry(entry, status);
   if (entry.is_regular()) bytes_ += entry.size;
-  parent.entries.push_back(&entry);
   return entry;
 }
 

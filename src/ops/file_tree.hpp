@@ -118,6 +118,7 @@ class FileTree {
  private:
   friend class FilteredScan;
   FileTree(std::filesystem::path root, Kind kind);
+  Entry& add(Entry& parent, std::string name);
   Entry& add(Entry& parent, std::string name, const struct stat& status, std::string link_target);
   void read_entry(Entry& entry, const struct stat& status) const;
   [[nodiscard]] UniqueFd open_file_at_root() const;

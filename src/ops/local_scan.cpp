@@ -7,14 +7,20 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <deque>
+#include <memory>
 #include <set>
+#include <utility>
+#include <vector>
 
+#include "core/async/runtime.hpp"
 #include "core/base/error.hpp"
 #include "core/base/go_path.hpp"
 #include "core/base/path_pattern.hpp"
 #include "core/base/timings.hpp"
 #include "ops/file_tree.hpp"
 #include "ops/op_digest.hpp"
+#include "ops/worker_threads.hpp"
 
 namespace cobuild::ops {
 
@@ -125,11 +131,14 @@ class LinkFollower {
 
 }  // namespace
 
-/// One walk. Named in file_tree.hpp as a friend.
+/// One walk. Lists directories and applies the patterns; the stat data of what is no directory is
+/// read on other threads. Named in file_tree.hpp as a friend.
 class FilteredScan {
  public:
   FilteredScan(FileTree& tree, const TreeFilter& filter)
-      : tree_(tree), include_list_(include_patterns(tree.root_path_, filter)) {
+      : tree_(tree),
+        include_list_(include_patterns(tree.root_path_, filter)),
+        workers_(cpus_allowed()) {
     if (!include_list_.empty()) include_ = compile_patterns(include_list_, "includepatterns");
     if (!filter.exclude_patterns.empty()) {
       exclude_ = compile_patterns(filter.exclude_patterns, "excludepatterns");
@@ -139,10 +148,17 @@ class FilteredScan {
   void run() {
     Level root{.name = {}, .status = {}, .entry = &tree_.root(), .include = {}, .exclude = {}};
     levels_.push_back(&root);
-    walk(tree_.root_fd_.get(), "", false);
+    walk(std::make_shared<const UniqueFd>(::dup(tree_.root_fd_.get())), "", false);
+    workers_.finish();
+    for (const Batch& batch : batches_) account(batch);
   }
 
  private:
+  using Directory = std::shared_ptr<const UniqueFd>;
+  /// Entries of one directory that have only their name yet.
+  using Batch = std::vector<FileTree::Entry*>;
+  static constexpr std::size_t kBatchMax = 1000;
+
   /// A directory that we are in. Its entry is made when something below turns out to belong to it.
   struct Level {
     std::string name;
@@ -152,27 +168,35 @@ class FilteredScan {
     PatternSet::ParentState exclude;
   };
 
-  void walk(int fd, const std::string& path, bool skipped) {
+  void walk(const Directory& directory, const std::string& path, bool skipped) {
     std::vector<DirectoryEntry> entries;
     try {
-      entries = list_directory(fd);
+      entries = list_directory(directory->get());
     } catch (const Error& error) {
       if (skipped && error.kind() == ErrorKind::kDenied) return;
       throw error.with_context("list " + (tree_.root_path_ / path).string());
     }
+    Batch batch;
     for (DirectoryEntry& entry : entries) {
-      visit(fd, path.empty() ? entry.name : path + "/" + entry.name, entry);
+      visit(directory, path.empty() ? entry.name : path + "/" + entry.name, entry, batch);
+      if (batch.size() == kBatchMax) hand_out(directory, std::exchange(batch, {}));
     }
     if (FileTree::Entry* own = levels_.back()->entry) own->listed = true;
+    if (!batch.empty()) hand_out(directory, std::move(batch));
   }
 
-  void visit(int fd, const std::string& path, DirectoryEntry& found) {
+  void hand_out(const Directory& directory, Batch batch) {
+    Batch& kept = batches_.emplace_back(std::move(batch));
+    workers_.submit([this, directory, &kept] { read(directory->get(), kept); });
+  }
+
+  void visit(const Directory& directory, const std::string& path, DirectoryEntry& found,
+             Batch& batch) {
+    int const fd = directory->get();
     Level level{.name = found.name, .status = {}, .entry = nullptr, .include = {}, .exclude = {}};
     bool is_directory = found.type == DT_DIR;
-    bool has_status = false;
     if (found.type == DT_UNKNOWN) {
       if (!read_status(fd, level)) return;
-      has_status = true;
       is_directory = S_ISDIR(level.status.st_mode);
     }
     bool skip = false;
@@ -186,24 +210,45 @@ class FilteredScan {
       if (!is_directory || !exclude_.may_match_negation_below(path)) return;
       skip = true;
     }
-    if (!has_status && !read_status(fd, level)) return;
+    if (is_directory && found.type == DT_DIR && !read_status(fd, level)) return;
     if (!skip) {
       for (std::size_t i = 1; i < levels_.size(); ++i) add_directory(i);
-      level.entry = &add(fd, *levels_.back()->entry, level);
+      FileTree::Entry& parent = *levels_.back()->entry;
+      level.entry = is_directory ? &tree_.add(parent, level.name, level.status, {})
+                                 : batch.emplace_back(&tree_.add(parent, level.name));
+      level.entry->listed = true;
     }
-    if (S_ISDIR(level.status.st_mode)) descend(fd, path, level, skip);
+    // What became something else since it was listed is not looked into.
+    if (is_directory && S_ISDIR(level.status.st_mode)) descend(fd, path, level, skip);
   }
 
   void descend(int fd, const std::string& path, Level& level, bool skip) {
-    UniqueFd const directory(
+    auto const directory = std::make_shared<const UniqueFd>(
         ::openat(fd, level.name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    if (!directory) {
+    if (!*directory) {
       if (errno == ENOENT || (skip && errno == EACCES)) return;
       throw Error::from_errno(errno, "open " + (tree_.root_path_ / path).string());
     }
     levels_.push_back(&level);
-    walk(directory.get(), path, skip);
+    walk(directory, path, skip);
     levels_.pop_back();
+  }
+
+  /// On any of the threads: each entry belongs to one batch. What is gone meanwhile keeps mode 0.
+  void read(int fd, const Batch& batch) const {
+    for (FileTree::Entry* entry : batch) {
+      std::optional<struct stat> const status = stat_at(fd, entry->name.c_str());
+      if (!status) continue;
+      if (S_ISLNK(status->st_mode)) entry->link_target = read_link_at(fd, entry->name.c_str());
+      tree_.read_entry(*entry, *status);
+    }
+  }
+
+  void account(const Batch& batch) {
+    for (const FileTree::Entry* entry : batch) {
+      if (entry->mode == 0) std::erase(entry->parent->entries, entry);
+      if (entry->is_regular()) tree_.bytes_ += entry->size;
+    }
   }
 
   static bool read_status(int fd, Level& level) {
@@ -219,19 +264,13 @@ class FilteredScan {
     level.entry->listed = true;
   }
 
-  FileTree::Entry& add(int fd, FileTree::Entry& parent, const Level& level) {
-    std::string target;
-    if (S_ISLNK(level.status.st_mode)) target = read_link_at(fd, level.name.c_str());
-    FileTree::Entry& entry = tree_.add(parent, level.name, level.status, std::move(target));
-    entry.listed = true;
-    return entry;
-  }
-
   FileTree& tree_;
   std::vector<std::string> include_list_;
   PatternSet include_;
   PatternSet exclude_;
   std::vector<Level*> levels_;
+  std::deque<Batch> batches_;
+  WorkerThreads workers_;  ///< Last: its threads use the others.
 };
 
 std::unique_ptr<FileTree> FileTree::scan(const std::filesystem::path& root,

@@ -1,4 +1,4 @@
-#include "ops/copy_workers.hpp"
+#include "ops/worker_threads.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -12,9 +12,9 @@ constexpr std::size_t kWaitingMax = 64;
 
 }  // namespace
 
-CopyWorkers::CopyWorkers(unsigned threads) : helpers_max_(std::max(threads, 1U) - 1) {}
+WorkerThreads::WorkerThreads(unsigned threads) : helpers_max_(std::max(threads, 1U) - 1) {}
 
-CopyWorkers::~CopyWorkers() {
+WorkerThreads::~WorkerThreads() {
   {
     std::lock_guard const lock(mutex_);
     waiting_.clear();
@@ -24,7 +24,7 @@ CopyWorkers::~CopyWorkers() {
   for (std::thread& helper : helpers_) helper.join();
 }
 
-void CopyWorkers::submit(Job job) {
+void WorkerThreads::submit(Job job) {
   std::unique_lock lock(mutex_);
   waiting_.push_back(std::move(job));
   // One job is the caller's own: finish() does it sooner than a thread starts.
@@ -37,7 +37,7 @@ void CopyWorkers::submit(Job job) {
   throw_if_failed();
 }
 
-void CopyWorkers::finish() {
+void WorkerThreads::finish() {
   std::unique_lock lock(mutex_);
   while (run_one(lock)) {
   }
@@ -46,7 +46,7 @@ void CopyWorkers::finish() {
   throw_if_failed();
 }
 
-void CopyWorkers::work() {
+void WorkerThreads::work() {
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [this] { return ending_ || !waiting_.empty(); });
@@ -54,7 +54,7 @@ void CopyWorkers::work() {
   }
 }
 
-bool CopyWorkers::run_one(std::unique_lock<std::mutex>& lock) {
+bool WorkerThreads::run_one(std::unique_lock<std::mutex>& lock) {
   if (waiting_.empty()) return false;
   Job job = std::move(waiting_.front());
   waiting_.pop_front();
@@ -77,7 +77,7 @@ bool CopyWorkers::run_one(std::unique_lock<std::mutex>& lock) {
   return true;
 }
 
-void CopyWorkers::throw_if_failed() {
+void WorkerThreads::throw_if_failed() {
   std::lock_guard const lock(mutex_);
   if (failure_) std::rethrow_exception(failure_);
 }

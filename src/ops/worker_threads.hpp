@@ -1,6 +1,6 @@
 #pragma once
 
-/// Threads that take file copies off the one that walks the tree.
+/// Threads that take calls on files off the one that walks the tree.
 
 #include <condition_variable>
 #include <deque>
@@ -13,17 +13,17 @@
 namespace cobuild::ops {
 
 /// The caller's thread and some helpers, which are only started when there is work for them: most
-/// copies are of a few files. Belongs to one thread; only the jobs run on others.
-class CopyWorkers {
+/// trees are small. Belongs to one thread; only the jobs run on others.
+class WorkerThreads {
  public:
   using Job = std::function<void()>;
 
   /// `threads`: how many may work at once, the caller's one included; at least 1.
-  explicit CopyWorkers(unsigned threads);
+  explicit WorkerThreads(unsigned threads);
   /// Drops jobs that have not begun, and waits for those that have.
-  ~CopyWorkers();
-  CopyWorkers(const CopyWorkers&) = delete;
-  CopyWorkers& operator=(const CopyWorkers&) = delete;
+  ~WorkerThreads();
+  WorkerThreads(const WorkerThreads&) = delete;
+  WorkerThreads& operator=(const WorkerThreads&) = delete;
 
   /// Hands out a job. When many wait already, the caller does one itself first. \throws what the
   /// first failed job threw, if one did.

@@ -8,7 +8,7 @@
 
 #include "ops/content_hash.hpp"
 #include "ops/copy_history.hpp"
-#include "ops/copy_workers.hpp"
+#include "ops/worker_threads.hpp"
 #include "ops/file_op.hpp"
 #include "ops_fixture.hpp"
 
@@ -242,9 +242,9 @@ TEST(CopyLedger, DamagedTextsAreNoLedgers) {
   EXPECT_THROW(CopyLedger{whole + whole}, CannotAmend) << "a path twice";
 }
 
-TEST(CopyWorkers, DoAllJobsAndReportTheFirstFailure) {
+TEST(WorkerThreads, DoAllJobsAndReportTheFirstFailure) {
   for (unsigned threads : {1U, 2U, 8U}) {
-    CopyWorkers workers(threads);
+    WorkerThreads workers(threads);
     std::atomic<int> done = 0;
     for (int i = 0; i < 1000; ++i) workers.submit([&done] { ++done; });
     workers.finish();
@@ -255,7 +255,7 @@ TEST(CopyWorkers, DoAllJobsAndReportTheFirstFailure) {
     };
     EXPECT_THROW(fail(), std::runtime_error);
   }
-  CopyWorkers(3).finish();
+  WorkerThreads(3).finish();
 }
 
 }  // namespace
