@@ -199,6 +199,9 @@ class Kaniko(Peer):
         return ["unshare", "-m", "sh", "-c", script]
 
 
+QUICK_PEERS = ["buildkit", "buildah"]
+
+
 def find_peers(names, work, registry, cobuild):
     """The builders that are here, and why the others are not."""
     found, missing = [Cobuild(work, registry, cobuild)], {}
