@@ -181,18 +181,23 @@ Task<void> Store::Impl::publish() {
   auto const slot = co_await writing.acquire();
   // Sealed under the slot: whoever comes next writes what is added from here on. Batches whose
   // writing failed are still there, and are tried again.
-  if (!pending.empty())
+  if (!pending.empty()) {
+    pending.replace_ids(written_ids);
     sealed.push_back(std::make_shared<const PendingRows>(std::exchange(pending, {})));
-  auto job = [database = &writer, batches = sealed, ids = written_ids]() mutable {
+  }
+  // What these batches name was written before them, or is among them.
+  auto job = [database = &writer, batches = sealed]() {
     Timings::Span const span(Phase::kStore);
+    WrittenIds ids;
     Transaction transaction(*database);
     for (const auto& batch : batches) batch->write(*database, ids);
     transaction.commit();
-    return std::move(ids);
+    return ids;
   };
-  written_ids = co_await offload(pool, std::move(job));
+  WrittenIds const ids = co_await offload(pool, std::move(job));
+  written_ids.insert(ids.begin(), ids.end());
   sealed.clear();
-  pending.replace_ids(written_ids);
+  pending.replace_ids(ids);
 }
 
 void Store::Impl::publish_blocking() {
