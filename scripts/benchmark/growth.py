@@ -2,6 +2,7 @@
 
 import shutil
 import statistics
+import sys
 from pathlib import Path
 
 from .inputs import BUSYBOX
@@ -41,7 +42,9 @@ class Vertices(Series):
 
 
 class Layers(Series):
-    name, unit, sizes = "layers in one chain", "layers", (10, 100, 1000)
+    """997 is the most that two overlays, one on the other, take."""
+
+    name, unit, sizes = "layers in one chain", "layers", (10, 100, 990)
 
     def make(self, context, size):
         for index in range(size):
@@ -114,6 +117,7 @@ def measure_series(kind, peer, work, quick):
             cold = run(commands, log=work / "growth.out").seconds
         again = statistics.median(run(commands, log=work / "growth.out").seconds for _ in range(3))
         rows.append((real, cold, again, watch.peak))
+        print(f"{series.name}: {real:,}: {cold:.2f} s, {again:.3f} s", file=sys.stderr, flush=True)
         set_aside(top)
     return rows
 
