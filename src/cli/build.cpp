@@ -40,46 +40,45 @@ namespace {
 constexpr std::size_t kDefinitionBytesMax = std::size_t{256} << 20;
 constexpr std::string_view kDockerfileFrontend = "dockerfile.v0";
 
-/// One thing to build, and what is known of it before it is built.
-struct Target {
-  pb::Definition definition;
-  BuiltTarget built;
+/// What to build, and what is known of the result before it is built.
+struct Plan {
+  std::vector<pb::Definition> definitions;  ///< One for each target of the result.
+  BuiltResult result;
 };
 
 /// F7.1.8.
-std::vector<Target> read_llb_from_stdin(const BuildOptions& options) {
+Plan read_llb_from_stdin(const BuildOptions& options) {
   Timings::Span const span(Phase::kParse);
   std::string const bytes = read_all(STDIN_FILENO, kDefinitionBytesMax, "the LLB on standard input");
   if (bytes.empty()) {
     throw Error(ErrorKind::kInvalidInput,
                 "empty definition sent to build. Specify --frontend instead?");
   }
-  Target target;
-  target.definition = llb::parse_definition(bytes);
+  pb::Definition definition = llb::parse_definition(bytes);
   if (options.no_cache) {
-    for (const std::string& op : target.definition.def()) {
+    for (const std::string& op : definition.def()) {
       std::string const digest = Digest::of(std::string_view(op)).to_string();
-      (*target.definition.mutable_metadata())[digest].set_ignore_cache(true);
+      (*definition.mutable_metadata())[digest].set_ignore_cache(true);
     }
   }
-  target.built.platform = llb::host_platform();
-  std::vector<Target> targets;
-  targets.push_back(std::move(target));
-  return targets;
+  Plan plan;
+  plan.definitions.push_back(std::move(definition));
+  plan.result.targets.emplace_back().platform = llb::host_platform();
+  return plan;
 }
 
-std::vector<Target> take_targets(FrontendResult frontend) {
-  std::vector<Target> targets;
+Plan make_plan(FrontendResult frontend) {
+  Plan plan;
+  plan.result.is_multi_platform = frontend.is_multi_platform;
   for (dockerfile::Lowered& lowered : frontend.targets) {
-    Target target;
-    target.definition = std::move(lowered.definition);
-    target.built.image_config = std::move(lowered.image_config);
-    target.built.base_image_config = std::move(lowered.base_image_config);
-    target.built.platform = lowered.platform;
-    target.built.epoch = lowered.epoch;
-    targets.push_back(std::move(target));
+    plan.definitions.push_back(std::move(lowered.definition));
+    BuiltTarget& target = plan.result.targets.emplace_back();
+    target.image_config = std::move(lowered.image_config);
+    target.base_image_config = std::move(lowered.base_image_config);
+    target.platform = lowered.platform;
+    target.epoch = lowered.epoch;
   }
-  return targets;
+  return plan;
 }
 
 /// What needs an --allow and has none is refused before anything runs (F7.5.3, F10.66).
@@ -116,40 +115,41 @@ llb::Graph load_graph(const pb::Definition& definition, const BuildOptions& opti
   return graph;
 }
 
-Task<void> solve_targets(std::vector<Target>& targets, const BuildOptions& options,
-                         Workspace& workspace, progress::Sink& progress) {
+/// Builds all targets at once: what they have in common is built once.
+Task<void> solve_targets(Plan& plan, const BuildOptions& options, Workspace& workspace,
+                         progress::Sink& progress) {
   ops::LocalContexts contexts{options.locals};
   ops::Resolver resolver(workspace.services, workspace.images, contexts);
   std::vector<llb::Graph> graphs;
   std::vector<llb::Edge> edges;
-  for (const Target& target : targets) {
-    graphs.push_back(load_graph(target.definition, options));
+  for (const pb::Definition& definition : plan.definitions) {
+    graphs.push_back(load_graph(definition, options));
     if (graphs.back().result.vertex) edges.push_back(graphs.back().result);
   }
   solve::Solver solver(workspace.runtime.loop().get_executor(), *workspace.store, resolver, progress,
                        {});
   std::vector<solve::Result> results = co_await solver.solve(edges);
-  for (std::size_t i = 0, next = 0; i < targets.size(); ++i) {
+  for (std::size_t i = 0, next = 0; i < graphs.size(); ++i) {
     if (!graphs[i].result.vertex) continue;  // scratch
     solve::Result result = std::move(results.at(next++));
-    targets[i].built.layers = result.layers;
+    store::LayerChain& layers = plan.result.targets[i].layers;
+    layers = result.layers;
     if (!result.unstored) continue;
     // Only hand-made LLB ends in a directory of the user's.
     auto copy = [&](InternalStep& step) {
       return ops::materialise(workspace.services, result, step);
     };
-    targets[i].built.layers =
-        co_await in_step<store::LayerChain>(progress, "copying local directory", copy);
+    layers = co_await in_step<store::LayerChain>(progress, "copying local directory", copy);
   }
 }
 
-Task<std::vector<Target>> make_targets(const BuildOptions& options, Workspace& workspace,
+Task<Plan> plan_build(const BuildOptions& options, Workspace& workspace,
                                        progress::Sink& progress, dockerfile::IgnoreFile& ignore) {
   if (options.frontend.empty()) co_return read_llb_from_stdin(options);
   FrontendResult frontend = co_await run_dockerfile_frontend(options, llb::host_platform(),
                                                              workspace.images, progress);
   ignore = frontend.ignore;
-  co_return take_targets(std::move(frontend));
+  co_return make_plan(std::move(frontend));
 }
 
 /// THE BUILD: what to build, build it, write it. Returns what the exporters answered.
@@ -157,35 +157,32 @@ Task<std::map<std::string, std::string>> build(const BuildOptions& options, Work
                                                progress::Sink& progress) {
   // FRONTEND. A Dockerfile, or LLB as it is; either ends as LLB.
   dockerfile::IgnoreFile ignore;
-  std::vector<Target> targets = co_await make_targets(options, workspace, progress, ignore);
-  if (targets.size() > 1) {
-    throw Error(ErrorKind::kUnsupported,
-                "building for several platforms at once is not supported yet: give one --platform");
-  }
+  Plan plan = co_await plan_build(options, workspace, progress, ignore);
+  BuiltResult& result = plan.result;
+  check_outputs(options.outputs, result);
 
   // SOLVE. Runs what the cache does not have.
   std::exception_ptr failure;
   try {
-    co_await solve_targets(targets, options, workspace, progress);
+    co_await solve_targets(plan, options, workspace, progress);
   } catch (const Error& e) {
     failure = std::make_exception_ptr(explain_missing_source(e, options, ignore));
   }
   if (failure) std::rethrow_exception(failure);
 
   // EXPORT. All outputs at once.
-  BuiltTarget& target = targets.front().built;
   auto write = [&](const OutputOptions& output) {
-    return export_target(output, target, workspace, progress);
+    return export_result(output, result, workspace, progress);
   };
   std::vector<OutputOptions> outputs = options.outputs;
   std::size_t const count = std::max<std::size_t>(1, outputs.size());
   co_await for_each_bounded(std::move(outputs), count, write);
   bool const wants_id = !options.iid_file.empty() ||
                         (options.outputs.empty() && options.progress == ProgressMode::kQuiet);
-  if (wants_id && !target.response.contains("containerimage.config.digest")) {
-    co_await identify_image(target, workspace, progress);
+  if (wants_id && !result.response.contains("containerimage.digest")) {
+    co_await identify_image(result, workspace, progress);
   }
-  co_return std::move(target.response);
+  co_return std::move(result.response);
 }
 
 /// 25 characters of base 36, as BuildKit's references are.
@@ -198,12 +195,14 @@ std::string make_build_id() {
 
 void write_results(const BuildOptions& options, const std::map<std::string, std::string>& response) {
   if (!options.metadata_file.empty()) oci::write_metadata_file(options.metadata_file, response);
-  auto const config = response.find("containerimage.config.digest");
-  if (config == response.end()) return;
-  if (!options.iid_file.empty()) replace_file(options.iid_file, config->second);
+  // What identifies several images is their index.
+  auto id = response.find("containerimage.config.digest");
+  if (id == response.end()) id = response.find("containerimage.digest");
+  if (id == response.end()) return;
+  if (!options.iid_file.empty()) replace_file(options.iid_file, id->second);
   bool const stdout_taken = std::any_of(options.outputs.begin(), options.outputs.end(),
                                         [](const OutputOptions& output) { return output.to_stdout(); });
-  if (options.progress == ProgressMode::kQuiet && !stdout_taken) write_stdout(config->second + "\n");
+  if (options.progress == ProgressMode::kQuiet && !stdout_taken) write_stdout(id->second + "\n");
 }
 
 /// After everything has been put away, so that it counts: to where the progress went.

@@ -192,6 +192,7 @@ Task<FrontendResult> run_dockerfile_frontend(const BuildOptions& options, pb::Pl
 
   auto load_ignore = [&](InternalStep& step) { return load_ignore_step(options, convert, step); };
   FrontendResult result;
+  result.is_multi_platform = convert.multi_platform;
   result.ignore = co_await in_step<dockerfile::IgnoreFile>(
       progress, dockerfile::load_ignore_file_step_name(), load_ignore);
   convert.ignore = result.ignore;

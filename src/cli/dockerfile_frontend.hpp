@@ -16,6 +16,7 @@ namespace cobuild::cli {
 /// What a Dockerfile came to: one for each platform, in the order they were asked for.
 struct FrontendResult {
   std::vector<dockerfile::Lowered> targets;
+  bool is_multi_platform = false;  ///< The result is an index, even of one.
   dockerfile::IgnoreFile ignore;  ///< Of the context: to explain a missing COPY source.
 };
 

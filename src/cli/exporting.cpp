@@ -13,11 +13,13 @@
 #include "core/async/concurrency.hpp"
 #include "core/base/error.hpp"
 #include "core/base/timings.hpp"
+#include "dockerfile/options.hpp"
 #include "oci/export_image.hpp"
 #include "oci/export_tree.hpp"
 #include "oci/image_config_patch.hpp"
 #include "oci/spec/image_config.hpp"
 #include "oci/spec/reference.hpp"
+#include "ops/images.hpp"
 
 namespace cobuild::cli {
 namespace {
@@ -30,6 +32,7 @@ struct ExportOptions {
   bool rewrite_timestamp = false;
   std::optional<Timestamp> epoch;
   bool delete_extra = false;  ///< local, mode=delete.
+  bool platform_split = true;  ///< local: each platform in a directory of its own (F4.4.1).
   std::map<std::string, std::string> annotations;
 };
 
@@ -105,6 +108,7 @@ ExportOptions parse_options(const OutputOptions& output) {
       refuse("invalid mode " + value + " for the local exporter: use copy or delete");
     }
     if (key == "mode") options.delete_extra = value == "delete";
+    if (key == "platform-split") options.platform_split = parse_bool(key, value);
     if (key == "push" && parse_bool(key, value)) {
       throw Error(ErrorKind::kUnsupported, "pushing is not supported yet: export type=oci and push "
                                            "it with another tool");
@@ -132,9 +136,7 @@ Task<oci::ExportImage> make_image(const ExportOptions& options, const BuiltTarge
   } else if (options.rewrite_timestamp) {
     step.warn("rewrite-timestamp is specified, but no source-date-epoch was found");
   }
-  step.status("exporting layers", 0, 0, false);
   auto layers = co_await workspace.sealer.seal(target.layers, std::move(request), step);
-  step.status("exporting layers", 0, 0, true);
 
   oci::ImageOptions image_options;
   image_options.oci_media_types = options.seal.oci_media_types;
@@ -146,19 +148,34 @@ Task<oci::ExportImage> make_image(const ExportOptions& options, const BuiltTarge
           ? oci::default_image_config(target.platform.os(), target.platform.architecture(),
                                       target.platform.variant())
           : target.image_config;
-  oci::ExportImage image{.image = oci::build_image(config, layers, image_options), .layers = {},
-                         .created = epoch.value_or(now()), .names = options.names,
-                         .descriptor_annotations = {}};
-  for (const oci::ImageLayer& layer : layers) {
-    image.layers.push_back(oci::Descriptor{.media_type = layer.media_type,
-                                           .digest = layer.blob_digest,
-                                           .size = static_cast<std::uint64_t>(layer.blob_bytes),
-                                           .urls = {}, .annotations = {}, .platform = {},
-                                           .artifact_type = {}, .data = {}});
+  co_return oci::export_of(oci::build_image(config, layers, image_options), layers,
+                           epoch.value_or(now()));
+}
+
+/// The image, or the index of all platforms' images.
+Task<oci::ExportImage> make_images(const ExportOptions& options, const BuiltResult& result,
+                                   Workspace& workspace, solve::StepSink& step) {
+  step.status("exporting layers", 0, 0, false);
+  std::vector<oci::ExportImage> images;
+  for (const BuiltTarget& target : result.targets) {
+    images.push_back(co_await make_image(options, target, workspace, step));
   }
-  step.status("exporting manifest " + image.image.manifest_digest.to_string(), 0, 0, true);
-  step.status("exporting config " + image.image.config_digest.to_string(), 0, 0, true);
-  co_return image;
+  step.status("exporting layers", 0, 0, true);
+  for (const oci::ExportImage& image : images) {
+    step.status("exporting manifest " + image.root.digest.to_string(), 0, 0, true);
+    step.status("exporting config " + image.config->to_string(), 0, 0, true);
+  }
+  oci::ExportImage whole = images.front();
+  if (result.is_multi_platform) {
+    std::vector<std::pair<oci::Platform, const oci::ExportImage*>> parts;
+    for (std::size_t i = 0; i < images.size(); ++i) {
+      parts.emplace_back(ops::to_oci(result.targets[i].platform), &images[i]);
+    }
+    whole = oci::index_of(parts, options.seal.oci_media_types, images.front().created);
+    step.status("exporting manifest list " + whole.root.digest.to_string(), 0, 0, true);
+  }
+  whole.names = options.names;
+  co_return whole;
 }
 
 /// Runs a blocking writer to `output` on the pool, with its progress shown as `status`.
@@ -180,8 +197,8 @@ Task<void> write_on_pool(const OutputOptions& output, Workspace& workspace, solv
 }
 
 Task<void> export_image(const OutputOptions& output, const ExportOptions& options,
-                        BuiltTarget& target, Workspace& workspace, solve::StepSink& step) {
-  oci::ExportImage const image = co_await make_image(options, target, workspace, step);
+                        BuiltResult& result, Workspace& workspace, solve::StepSink& step) {
+  oci::ExportImage const image = co_await make_images(options, result, workspace, step);
   store::Store& store = *workspace.store;
   auto open_blob = [&store](const BlobDigest& digest) {
     return open_file(store.blob_path(digest), O_RDONLY);
@@ -199,19 +216,28 @@ Task<void> export_image(const OutputOptions& output, const ExportOptions& option
     auto write = [&] { oci::write_image_archive(image, format, open_blob, path); };
     co_await write_on_pool(output, workspace, step, "sending tarball", write);
   }
-  for (auto& [key, value] : oci::export_response(image)) target.response[key] = value;
+  for (auto& [key, value] : oci::export_response(image)) result.response[key] = value;
 }
 
 Task<void> export_tree(const OutputOptions& output, const ExportOptions& options,
-                       BuiltTarget& target, Workspace& workspace, solve::StepSink& step) {
-  auto lowers = co_await workspace.fetcher.directories(target.layers, step);
+                       BuiltResult& result, Workspace& workspace, solve::StepSink& step) {
+  std::vector<std::vector<std::filesystem::path>> lowers;
+  for (const BuiltTarget& target : result.targets) {
+    lowers.push_back(co_await workspace.fetcher.directories(target.layers, step));
+  }
   oci::TreeExportOptions tree_options;
-  tree_options.epoch = options.epoch ? options.epoch : target.epoch;
+  tree_options.epoch = options.epoch ? options.epoch : result.targets.front().epoch;
   if (options.delete_extra) tree_options.mode = oci::TreeExportOptions::Mode::kDelete;
+  tree_options.split_platforms =
+      result.is_multi_platform && (options.platform_split || output.type == "tar");
   auto write = [&] {
-    auto view = workspace.snapshotter->view(lowers);
+    std::vector<std::unique_ptr<store::View>> views;
     std::vector<oci::ExportTree> trees;
-    trees.push_back({view->path(), ""});
+    for (std::size_t i = 0; i < lowers.size(); ++i) {
+      views.push_back(workspace.snapshotter->view(lowers[i]));
+      std::string platform = dockerfile::format_platform(result.targets[i].platform);
+      trees.push_back({views.back()->path(), std::move(platform)});
+    }
     if (output.type == "local") {
       oci::write_tree_directory(trees, tree_options, output.destination);
     } else if (output.to_stdout()) {
@@ -219,7 +245,7 @@ Task<void> export_tree(const OutputOptions& output, const ExportOptions& options
     } else {
       oci::write_tree_archive(trees, tree_options, std::filesystem::path(output.destination));
     }
-    view->close();
+    for (auto& view : views) view->close();
   };
   co_await write_on_pool(output, workspace, step,
                          output.type == "local" ? "copying files" : "sending tarball", write);
@@ -252,21 +278,30 @@ void check_outputs(const std::vector<OutputOptions>& outputs) {
   if (to_stdout > 1) refuse("only one --output can go to stdout");
 }
 
-Task<void> identify_image(BuiltTarget& target, Workspace& workspace, progress::Sink& progress) {
-  ExportOptions const options;
-  auto work = [&](InternalStep& step) { return make_image(options, target, workspace, step); };
-  oci::ExportImage const image =
-      co_await in_step<oci::ExportImage>(progress, "exporting to image", work);
-  for (auto& [key, value] : oci::export_response(image)) target.response[key] = value;
+void check_outputs(const std::vector<OutputOptions>& outputs, const BuiltResult& result) {
+  for (const OutputOptions& output : outputs) {
+    if (output.type == "docker" && result.is_multi_platform) {
+      refuse("docker exporter does not currently support exporting manifest lists: use type=oci, or "
+             "build for one platform");
+    }
+  }
 }
 
-Task<void> export_target(const OutputOptions& output, BuiltTarget& target, Workspace& workspace,
+Task<void> identify_image(BuiltResult& result, Workspace& workspace, progress::Sink& progress) {
+  ExportOptions const options;
+  auto work = [&](InternalStep& step) { return make_images(options, result, workspace, step); };
+  oci::ExportImage const image =
+      co_await in_step<oci::ExportImage>(progress, "exporting to image", work);
+  for (auto& [key, value] : oci::export_response(image)) result.response[key] = value;
+}
+
+Task<void> export_result(const OutputOptions& output, BuiltResult& result, Workspace& workspace,
                          progress::Sink& progress) {
   ExportOptions const options = parse_options(output);
   bool const tree = output.type == "local" || output.type == "tar";
   auto work = [&](InternalStep& step) {
-    return tree ? export_tree(output, options, target, workspace, step)
-                : export_image(output, options, target, workspace, step);
+    return tree ? export_tree(output, options, result, workspace, step)
+                : export_image(output, options, result, workspace, step);
   };
   co_await in_step<void>(progress, step_name(output), work);
 }

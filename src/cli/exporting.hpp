@@ -16,13 +16,20 @@
 
 namespace cobuild::cli {
 
-/// What there is to export.
+/// What was built for one platform.
 struct BuiltTarget {
   store::LayerChain layers;
   std::string image_config;  ///< As the frontend wrote it; empty: the default one (F4.5.11).
   std::optional<std::string> base_image_config;
   pb::Platform platform;
   std::optional<Timestamp> epoch;  ///< SOURCE_DATE_EPOCH.
+};
+
+/// What there is to export.
+struct BuiltResult {
+  std::vector<BuiltTarget> targets;  ///< At least one; in the order they were asked for.
+  /// An index, or a directory for each platform, even when there is only one.
+  bool is_multi_platform = false;
   std::map<std::string, std::string> response;  ///< Grows by the exporters' answers (F4.1.9).
 };
 
@@ -31,13 +38,16 @@ struct BuiltTarget {
 /// \throws Error kInvalidInput, kUnsupported.
 void check_outputs(const std::vector<OutputOptions>& outputs);
 
-/// Makes the image of `target` and writes it nowhere: only its digests are wanted (-q, --iidfile).
-/// \throws Error what sealing throws.
-Task<void> identify_image(BuiltTarget& target, Workspace& workspace, progress::Sink& progress);
+/// The same for what the platforms rule out, known once the frontend has run.
+void check_outputs(const std::vector<OutputOptions>& outputs, const BuiltResult& result);
 
-/// Writes `target` to `output`, as a step of its own. Files appear whole or not at all.
+/// Makes the image and writes it nowhere: only its digests are wanted (-q, --iidfile).
+/// \throws Error what sealing throws.
+Task<void> identify_image(BuiltResult& result, Workspace& workspace, progress::Sink& progress);
+
+/// Writes `result` to `output`, as a step of its own. Files appear whole or not at all.
 /// \throws Error; kUnavailable for a full disk.
-Task<void> export_target(const OutputOptions& output, BuiltTarget& target, Workspace& workspace,
+Task<void> export_result(const OutputOptions& output, BuiltResult& result, Workspace& workspace,
                          progress::Sink& progress);
 
 }  // namespace cobuild::cli

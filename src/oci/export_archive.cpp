@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/assert.hpp"
 #include "core/base/error.hpp"
 #include "oci/export_image.hpp"
 #include "oci/export_index.hpp"
@@ -45,7 +46,7 @@ std::string blob_path(const BlobDigest& digest) {
 /// What `docker load` reads: one image, all of its names.
 std::string docker_manifest(const ExportImage& image) {
   json::object entry;
-  entry["Config"] = blob_path(image.image.config_digest);
+  entry["Config"] = blob_path(*image.config);
   json::value& tags = entry["RepoTags"];
   for (const std::string& name : image.names) {
     if (tags.is_null()) tags = json::array();
@@ -63,6 +64,7 @@ std::string docker_manifest(const ExportImage& image) {
 
 /// All members by name, which is the order of the archive (F4.3.2).
 std::map<std::string, Member> members_of(const ExportImage& image, ArchiveFormat format) {
+  COBUILD_ASSERT(image.config || format == ArchiveFormat::kOci, "docker load takes one image");
   Index index;
   index.media_type = std::string(kOciIndex);
   index.manifests = named_descriptors(image);
@@ -73,8 +75,9 @@ std::map<std::string, Member> members_of(const ExportImage& image, ArchiveFormat
   };
   members.emplace("blobs/", Member{.mode = 0755, .type = TarType::kDirectory});
   members.emplace("blobs/sha256/", Member{.mode = 0755, .type = TarType::kDirectory});
-  add_text(blob_path(image.image.manifest_digest), 0444, image.image.manifest);
-  add_text(blob_path(image.image.config_digest), 0444, image.image.config);
+  add_text(blob_path(image.root.digest), 0444, image.root.text);
+  for (const ExportDocument& part : image.documents)
+    add_text(blob_path(part.digest), 0444, part.text);
   for (const Descriptor& layer : image.layers) {
     members.emplace(blob_path(layer.digest),
                     Member{.mode = 0444, .blob = layer.digest, .size = layer.size});

@@ -12,6 +12,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/base/digest.hpp"
@@ -19,19 +20,39 @@
 #include "core/sys/fs.hpp"
 #include "oci/image_config_patch.hpp"
 #include "oci/spec/descriptor.hpp"
+#include "oci/spec/platform.hpp"
 
 namespace cobuild::oci {
 
-/// An image as exporters take it.
+/// A config, a manifest or an index.
+struct ExportDocument {
+  std::string media_type;
+  BlobDigest digest;
+  std::string text;
+};
+
+/// An image as exporters take it, or the images of several platforms under an index.
 struct ExportImage {
-  BuiltImage image;
-  std::vector<Descriptor> layers;  ///< In the manifest's order.
+  ExportDocument root;                    ///< The manifest, or the index.
+  std::vector<ExportDocument> documents;  ///< What is below it: configs, and an index's manifests.
+  std::vector<Descriptor> layers;         ///< In the manifests' order.
+  std::optional<BlobDigest> config;       ///< Unset for an index.
   /// Written to `org.opencontainers.image.created` of the descriptor in index.json (F4.3.5).
   Timestamp created;
   /// Normalised names ("docker.io/library/alpine:latest"); may be none.
   std::vector<std::string> names;
   std::map<std::string, std::string> descriptor_annotations;
 };
+
+/// The export of one image, which has no names yet. `layers`: those that it was built from.
+[[nodiscard]] ExportImage export_of(BuiltImage image, const std::vector<ImageLayer>& layers,
+                                    Timestamp created);
+
+/// The export of several images, in this order, each with its platform (F4.5.5); it has no names
+/// yet. The media type is OCI's or Docker's (F4.5.1, F4.5.2).
+[[nodiscard]] ExportImage index_of(
+    const std::vector<std::pair<Platform, const ExportImage*>>& images, bool oci_media_types,
+    Timestamp created);
 
 /// Opens a layer's blob for reading. Called on the thread that exports.
 /// \throws Error kNotFound when it is not here.
@@ -42,7 +63,7 @@ using ExportProgress = std::function<void(std::uint64_t bytes)>;
 
 enum class ArchiveFormat {
   kOci,     ///< An OCI layout in a tar.
-  kDocker,  ///< The same with `manifest.json`, for `docker load`.
+  kDocker,  ///< The same with `manifest.json`, for `docker load`. Not for an index (F4.3.3).
 };
 
 /// Writes the archive to `out_fd` (a file, a pipe, a socket), which stays the caller's. The size of
@@ -67,8 +88,8 @@ void write_image_layout(const ExportImage& image, const BlobOpener& open_blob,
                         const std::filesystem::path& directory,
                         const ExportProgress& progress = {});
 
-/// What a build answers about the image (F4.1.9): containerimage.digest, .config.digest,
-/// .descriptor (base64 JSON) and image.name.
+/// What a build answers about the image (F4.1.9): containerimage.digest, .config.digest
+/// (but for an index), .descriptor (base64 JSON) and image.name.
 [[nodiscard]] std::map<std::string, std::string> export_response(const ExportImage& image);
 
 /// The text of `--metadata-file` (F4.1.10): values that are base64 of a JSON object are inlined.

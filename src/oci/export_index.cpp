@@ -64,6 +64,17 @@ std::string format_seconds(Timestamp time) {
   return format_rfc3339(std::chrono::floor<std::chrono::seconds>(time));
 }
 
+Descriptor describe(std::string media_type, const BlobDigest& digest, std::uint64_t size) {
+  return {.media_type = std::move(media_type),
+          .digest = digest,
+          .size = size,
+          .urls = {},
+          .annotations = {},
+          .platform = {},
+          .artifact_type = {},
+          .data = {}};
+}
+
 }  // namespace
 
 std::string oci_reference_name(std::string_view name) {
@@ -73,15 +84,57 @@ std::string oci_reference_name(std::string_view name) {
   return std::string(name.substr(at + 1));
 }
 
-Descriptor manifest_descriptor(const ExportImage& image) {
-  Descriptor descriptor{.media_type = image.image.manifest_media_type,
-                        .digest = image.image.manifest_digest,
-                        .size = image.image.manifest.size(),
-                        .urls = {},
-                        .annotations = image.descriptor_annotations,
-                        .platform = std::nullopt,
-                        .artifact_type = {},
-                        .data = {}};
+ExportImage export_of(BuiltImage image, const std::vector<ImageLayer>& layers, Timestamp created) {
+  ExportImage out{.root = {.media_type = std::move(image.manifest_media_type),
+                           .digest = image.manifest_digest,
+                           .text = std::move(image.manifest)},
+                  .documents = {},
+                  .layers = {},
+                  .config = image.config_digest,
+                  .created = created,
+                  .names = {},
+                  .descriptor_annotations = {}};
+  out.documents.push_back({.media_type = std::move(image.config_media_type),
+                           .digest = image.config_digest,
+                           .text = std::move(image.config)});
+  for (const ImageLayer& layer : layers) {
+    out.layers.push_back(describe(layer.media_type, layer.blob_digest,
+                                  static_cast<std::uint64_t>(layer.blob_bytes)));
+  }
+  return out;
+}
+
+ExportImage index_of(const std::vector<std::pair<Platform, const ExportImage*>>& images,
+                     bool oci_media_types, Timestamp created) {
+  Index index;
+  index.media_type = std::string(oci_media_types ? kOciIndex : kDockerIndex);
+  std::vector<ExportDocument> documents;
+  std::vector<Descriptor> layers;
+  for (const auto& [platform, image] : images) {
+    Descriptor manifest =
+        describe(image->root.media_type, image->root.digest, image->root.text.size());
+    manifest.annotations = image->descriptor_annotations;
+    manifest.platform = platform;
+    index.manifests.push_back(std::move(manifest));
+    documents.insert(documents.end(), image->documents.begin(), image->documents.end());
+    documents.push_back(image->root);
+    layers.insert(layers.end(), image->layers.begin(), image->layers.end());
+  }
+  std::string text = to_json(index);
+  BlobDigest const digest(Digest::of(text));
+  return {.root = {.media_type = index.media_type, .digest = digest, .text = std::move(text)},
+          .documents = std::move(documents),
+          .layers = std::move(layers),
+          .config = {},
+          .created = created,
+          .names = {},
+          .descriptor_annotations = {}};
+}
+
+Descriptor root_descriptor(const ExportImage& image) {
+  Descriptor descriptor =
+      describe(image.root.media_type, image.root.digest, image.root.text.size());
+  descriptor.annotations = image.descriptor_annotations;
   descriptor.annotations.try_emplace(kCreatedAnnotation, format_seconds(image.created));
   return descriptor;
 }
@@ -95,9 +148,9 @@ Descriptor with_name(Descriptor manifest, const std::string& name) {
 std::vector<Descriptor> named_descriptors(const ExportImage& image) {
   std::vector<Descriptor> descriptors;
   for (const std::string& name : image.names) {
-    descriptors.push_back(with_name(manifest_descriptor(image), name));
+    descriptors.push_back(with_name(root_descriptor(image), name));
   }
-  if (descriptors.empty()) descriptors.push_back(manifest_descriptor(image));
+  if (descriptors.empty()) descriptors.push_back(root_descriptor(image));
   return descriptors;
 }
 
@@ -107,9 +160,9 @@ std::string index_text(const Index& index) {
 
 std::map<std::string, std::string> export_response(const ExportImage& image) {
   std::map<std::string, std::string> response;
-  response["containerimage.digest"] = image.image.manifest_digest.to_string();
-  response["containerimage.config.digest"] = image.image.config_digest.to_string();
-  response["containerimage.descriptor"] = to_base64(to_json(manifest_descriptor(image)));
+  response["containerimage.digest"] = image.root.digest.to_string();
+  if (image.config) response["containerimage.config.digest"] = image.config->to_string();
+  response["containerimage.descriptor"] = to_base64(to_json(root_descriptor(image)));
   std::string names;
   for (const std::string& name : image.names) names += (names.empty() ? "" : ",") + name;
   if (!names.empty()) response["image.name"] = names;

@@ -14,8 +14,8 @@ namespace cobuild::oci {
 
 inline constexpr std::string_view kOciLayoutText = R"({"imageLayoutVersion":"1.0.0"})";
 
-/// The image's manifest, with its creation time (F4.3.5).
-[[nodiscard]] Descriptor manifest_descriptor(const ExportImage& image);
+/// The image's manifest or index, with its creation time (F4.3.5).
+[[nodiscard]] Descriptor root_descriptor(const ExportImage& image);
 
 /// One for each name, with the annotations that carry it (F4.3.4); one without when there is none.
 [[nodiscard]] std::vector<Descriptor> named_descriptors(const ExportImage& image);

@@ -179,26 +179,25 @@ void write_image_layout(const ExportImage& image, const BlobOpener& open_blob,
     if (!has_file(path, layer.size)) write_blob(path, layer, open_blob);
     advance(layer.size);
   }
-  for (const auto& [digest, text] :
-       {std::pair(image.image.config_digest, &image.image.config),
-        std::pair(image.image.manifest_digest, &image.image.manifest)}) {
-    fs::path const path = blobs / digest.digest().hex();
+  auto add = [&](const ExportDocument& document) {
+    fs::path const path = blobs / document.digest.digest().hex();
     made.will_make(path);
-    if (!has_file(path, text->size())) write_text(path, 0444, *text);
-    advance(text->size());
-  }
+    if (!has_file(path, document.text.size())) write_text(path, 0444, document.text);
+    advance(document.text.size());
+  };
+  for (const ExportDocument& part : image.documents) add(part);
+  add(image.root);
 
   IndexLock const lock(directory / "index.json.lock");
   made.will_make(directory / "oci-layout");
   write_text(directory / "oci-layout", 0644, kOciLayoutText);
   Index index = read_index(directory / "index.json");
   if (image.names.empty()) {
-    Descriptor entry = manifest_descriptor(image);
+    Descriptor entry = root_descriptor(image);
     entry.annotations["org.opencontainers.image.ref.name"] = "latest";
     put(index, entry);
   }
-  for (const std::string& name : image.names)
-    put(index, with_name(manifest_descriptor(image), name));
+  for (const std::string& name : image.names) put(index, with_name(root_descriptor(image), name));
   write_text(directory / "index.json", 0644, index_text(index));
   made.keep();
 }

@@ -12,12 +12,6 @@
 #include "oci/spec/reference.hpp"
 
 namespace cobuild::ops {
-namespace {
-
-namespace json = boost::json;
-
-constexpr std::string_view kManifestNotes = "image";    // manifest digest and platform -> ResolvedImage
-constexpr std::string_view kNameNotes = "image-name";   // reference -> digest it last had
 
 oci::Platform to_oci(const pb::Platform& platform) {
   oci::Platform out;
@@ -28,6 +22,14 @@ oci::Platform to_oci(const pb::Platform& platform) {
   out.os_features.assign(platform.osfeatures().begin(), platform.osfeatures().end());
   return out;
 }
+
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::string_view kManifestNotes =
+    "image";  // manifest digest and platform -> ResolvedImage
+constexpr std::string_view kNameNotes = "image-name";  // reference -> digest it last had
 
 std::string note_key(const Digest& named, const pb::Platform& platform) {
   return named.to_string() + " " + oci::format_platform_all(to_oci(platform));
@@ -57,10 +59,10 @@ std::optional<ResolvedImage> decode(const std::string& text, std::string referen
                         std::string(value.at("config").as_string()),
                         {}};
     for (const json::value& layer : value.at("layers").as_array()) {
-      image.layers.push_back(ImageLayer{
-          BlobDigest(Digest::parse(layer.at("blob").as_string())), layer.at("size").as_int64(),
-          std::string(layer.at("mediaType").as_string()),
-          DiffId(Digest::parse(layer.at("diffID").as_string()))});
+      image.layers.push_back(ImageLayer{BlobDigest(Digest::parse(layer.at("blob").as_string())),
+                                        layer.at("size").as_int64(),
+                                        std::string(layer.at("mediaType").as_string()),
+                                        DiffId(Digest::parse(layer.at("diffID").as_string()))});
     }
     return image;
   } catch (const std::exception&) {
@@ -71,13 +73,16 @@ std::optional<ResolvedImage> decode(const std::string& text, std::string referen
 ResolvedImage simplify(oci::ResolvedImage image, std::string origin) {
   oci::ImageConfig const config = oci::parse_image_config(image.config_bytes);
   if (config.diff_ids.size() != image.manifest.layers.size()) {
-    throw Error(ErrorKind::kCorrupt,
-                image.reference.to_string() + " has " +
-                    std::to_string(image.manifest.layers.size()) + " layers but its config lists " +
-                    std::to_string(config.diff_ids.size()) + " diff IDs");
+    throw Error(ErrorKind::kCorrupt, image.reference.to_string() + " has " +
+                                         std::to_string(image.manifest.layers.size()) +
+                                         " layers but its config lists " +
+                                         std::to_string(config.diff_ids.size()) + " diff IDs");
   }
-  ResolvedImage out{std::move(origin), image.root.digest.digest(),
-                    image.manifest_descriptor.digest.digest(), std::move(image.config_bytes), {}};
+  ResolvedImage out{std::move(origin),
+                    image.root.digest.digest(),
+                    image.manifest_descriptor.digest.digest(),
+                    std::move(image.config_bytes),
+                    {}};
   for (std::size_t i = 0; i < config.diff_ids.size(); ++i) {
     const oci::Descriptor& layer = image.manifest.layers[i];
     out.layers.push_back(ImageLayer{layer.digest, static_cast<std::int64_t>(layer.size),
@@ -130,7 +135,8 @@ Task<ResolvedImage> ImageResolver::resolve_now(std::string text, pb::Platform pl
   }
   oci::Reference pinned = reference;
   pinned.digest = BlobDigest(*named);
-  ResolvedImage image = co_await fetch(&sources_.registry, std::move(pinned), platform, reference.name());
+  ResolvedImage image =
+      co_await fetch(&sources_.registry, std::move(pinned), platform, reference.name());
   if (std::string note = encode(image); note.size() <= store::Store::kNoteBytesMax) {
     store_.put_note(kManifestNotes, note_key(*named, platform), note);
   }

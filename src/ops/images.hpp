@@ -14,6 +14,7 @@
 #include "core/llb/ops.pb.h"
 #include "core/solve/op.hpp"
 #include "core/store/store.hpp"
+#include "oci/spec/platform.hpp"
 
 namespace cobuild::ops {
 
@@ -51,6 +52,9 @@ class Images {
   virtual Task<ResolvedImage> resolve_layout(std::string layout, std::string reference,
                                              pb::Platform platform) = 0;
 };
+
+/// The same platform in the words of the OCI specification.
+[[nodiscard]] oci::Platform to_oci(const pb::Platform& platform);
 
 /// An op for a docker-image or oci-layout source.
 [[nodiscard]] std::unique_ptr<solve::Op> make_image_source(

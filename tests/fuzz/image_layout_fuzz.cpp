@@ -11,12 +11,12 @@
 namespace oci = cobuild::oci;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static oci::ExportImage const image{
-      .image = oci::build_image(oci::default_image_config("linux", "amd64", ""), {}),
-      .layers = {},
-      .created = cobuild::Timestamp(),
-      .names = {"docker.io/library/a:1"},
-      .descriptor_annotations = {}};
+  static oci::ExportImage const image = [] {
+    oci::ExportImage empty = oci::export_of(
+        oci::build_image(oci::default_image_config("linux", "amd64", ""), {}), {}, {});
+    empty.names = {"docker.io/library/a:1"};
+    return empty;
+  }();
   static cobuild::TempDir const scratch =
       cobuild::TempDir::create(std::filesystem::temp_directory_path(), "fuzz-");
   std::ofstream(scratch.path() / "index.json", std::ios::binary)

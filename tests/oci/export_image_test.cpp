@@ -38,19 +38,8 @@ struct Sample {
 };
 
 ExportImage image_of(const ImageLayer& layer) {
-  BuiltImage built = build_image(default_image_config("linux", "amd64", ""), {layer});
-  return {.image = std::move(built),
-          .layers = {Descriptor{.media_type = layer.media_type,
-                                .digest = layer.blob_digest,
-                                .size = static_cast<std::uint64_t>(layer.blob_bytes),
-                                .urls = {},
-                                .annotations = {},
-                                .platform = {},
-                                .artifact_type = {},
-                                .data = {}}},
-          .created = Timestamp(std::chrono::seconds(1'700'000'000)),
-          .names = {},
-          .descriptor_annotations = {}};
+  return export_of(build_image(default_image_config("linux", "amd64", ""), {layer}), {layer},
+                   Timestamp(std::chrono::seconds(1'700'000'000)));
 }
 
 Sample make_sample() {
@@ -134,10 +123,10 @@ TEST(ImageArchive, HasTheLayoutOfContainerd) {
   EXPECT_EQ(members[5].second.mode, 0644U);
   EXPECT_EQ(members[7].second.mode, 0444U);
   EXPECT_EQ(members[7].second.text, R"({"imageLayoutVersion":"1.0.0"})");
-  std::string const digest = sample.image.image.manifest_digest.to_string();
+  std::string const digest = sample.image.root.digest.to_string();
   std::string const start =
       R"({"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":")" + digest +
-      R"(","size":)" + std::to_string(sample.image.image.manifest.size()) +
+      R"(","size":)" + std::to_string(sample.image.root.text.size()) +
       R"(,"annotations":{"io.containerd.image.name":")";
   std::string const created =
       R"(","org.opencontainers.image.created":"2023-11-14T22:13:20Z","org.opencontainers.image.ref.name":")";
@@ -147,7 +136,7 @@ TEST(ImageArchive, HasTheLayoutOfContainerd) {
           start + "docker.io/library/demo:1" + created + R"(1"}},)" + start +
           "example.com/x/demo:two" + created + R"(two"}}]})");
   EXPECT_EQ(members[6].second.text,
-            R"([{"Config":"blobs/sha256/)" + sample.image.image.config_digest.digest().hex() +
+            R"([{"Config":"blobs/sha256/)" + sample.image.config->digest().hex() +
                 R"(","RepoTags":["demo:1","example.com/x/demo:two"],"Layers":["blobs/sha256/)" +
                 sample.image.layers[0].digest.digest().hex() + R"("]}])");
 }
@@ -330,9 +319,8 @@ TEST(Metadata, DescribesTheImage) {
   Sample sample = make_sample();
   sample.image.names = {"docker.io/library/a:1", "docker.io/library/b:1"};
   std::map<std::string, std::string> const response = export_response(sample.image);
-  EXPECT_EQ(response.at("containerimage.digest"), sample.image.image.manifest_digest.to_string());
-  EXPECT_EQ(response.at("containerimage.config.digest"),
-            sample.image.image.config_digest.to_string());
+  EXPECT_EQ(response.at("containerimage.digest"), sample.image.root.digest.to_string());
+  EXPECT_EQ(response.at("containerimage.config.digest"), sample.image.config->to_string());
   EXPECT_EQ(response.at("image.name"), "docker.io/library/a:1,docker.io/library/b:1");
   fs::path const path = sample.scratch.path() / "metadata.json";
   write_metadata_file(path, response);
