@@ -199,6 +199,7 @@ class Kaniko(Peer):
         return ["unshare", "-m", "sh", "-c", script]
 
 
+PEER_NAMES = [kind.name for kind in (Cobuild, BuildKit, BuildKitDaemonless, Buildah, Kaniko)]
 QUICK_PEERS = ["buildkit", "buildah"]
 
 
