@@ -209,7 +209,7 @@ class BaseResolver {
       Instruction& instruction =
           conversion_.trigger_instructions.emplace_back(parse_instruction(list.statements[0], nullptr));
       commands.push_back(bind_command(conversion_, stage, instruction, true));
-      has_sources |= commands.back().source != nullptr;
+      has_sources |= commands.back().source != nullptr || !commands.back().mount_sources.empty();
     }
     stage.step_count += static_cast<int>(commands.size());
     stage.commands.insert(stage.commands.begin(), commands.begin(), commands.end());

@@ -29,10 +29,11 @@ inline constexpr std::string_view kDefaultPath =
 
 struct StageState;
 
-/// An instruction of a stage, with the stage that it copies from.
+/// An instruction of a stage, with the stages that it takes files from.
 struct StageCommand {
   const Instruction* instruction = nullptr;
   StageState* source = nullptr;  ///< Of COPY --from.
+  std::vector<StageState*> mount_sources;  ///< One for each RUN --mount: scratch without a `from`.
   bool is_trigger = false;       ///< From an ONBUILD of the base.
 };
 
@@ -131,7 +132,7 @@ void read_global_args(Conversion& conversion);
 /// The stages that `target` needs, itself included; all but scratch and images of the file's order.
 [[nodiscard]] std::set<const StageState*> reachable_stages(const StageState& target);
 
-/// Ties an instruction to the stage that it copies from, which may be made for it.
+/// Ties an instruction to the stages that it takes files from, which may be made for it.
 [[nodiscard]] StageCommand bind_command(Conversion& conversion, StageState& stage,
                                         const Instruction& instruction, bool is_trigger);
 

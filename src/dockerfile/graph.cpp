@@ -185,7 +185,8 @@ class Encoder {
       pb::Mount& out = *op.mutable_exec()->add_mounts();
       out = mount.mount;
       out.set_input(index_of(mount.source, op));
-      out.set_output(mount.has_output ? outputs++ : kNoOutput);
+      bool const lent = out.mounttype() == pb::SECRET || out.mounttype() == pb::SSH;
+      if (!lent) out.set_output(mount.has_output ? outputs++ : kNoOutput);
     }
   }
 

@@ -51,7 +51,7 @@ struct ExecNode {
     bool has_output = false;
   };
   pb::ExecOp op;  ///< Without mounts.
-  std::vector<Mount> mounts;  ///< Sorted by destination; the root is first.
+  std::vector<Mount> mounts;  ///< The root first, by destination; then secrets and agents.
 };
 
 struct MergeNode {

@@ -10,6 +10,7 @@
 #include "core/base/rune.hpp"
 #include "core/base/suggest.hpp"
 #include "dockerfile/instruction_flags.hpp"
+#include "dockerfile/run_flags.hpp"
 #include "dockerfile/text.hpp"
 
 namespace cobuild::dockerfile {
@@ -121,7 +122,9 @@ RunCommand parse_run(const Statement& statement) {
   RunCommand command;
   command.line = parse_command_line(statement);
   command.mounts = flags.values("mount");
+  for (const std::string& mount : command.mounts) command.mount_froms.push_back(parse_mount_from(mount));
   command.devices = flags.values("device");
+  for (const std::string& device : command.devices) check_device(device);
   std::string const network = flags.find("network").value_or("default");
   if (network == "none") {
     command.network = pb::NONE;

@@ -67,7 +67,8 @@ struct CommandLine {
 
 struct RunCommand {
   CommandLine line;
-  std::vector<std::string> mounts;  ///< --mount, as written.
+  std::vector<std::string> mounts;       ///< --mount, as written.
+  std::vector<std::string> mount_froms;  ///< The `from` of each; "" for none.
   std::vector<std::string> devices;
   pb::NetMode network = pb::UNSET;
   bool network_given = false;

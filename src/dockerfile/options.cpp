@@ -6,6 +6,7 @@
 #include <array>
 
 #include "core/base/error.hpp"
+#include "core/base/go_csv.hpp"
 #include "core/base/go_quote.hpp"
 #include "core/base/rune.hpp"
 #include "core/base/utf8.hpp"
@@ -34,27 +35,6 @@ std::map<std::string, std::string> with_prefix(const Options& options, const std
     if (key.starts_with(prefix)) out.emplace(key.substr(prefix.size()), value);
   }
   return out;
-}
-
-/// One line of CSV; "" in quotes is a quote.
-std::vector<std::string> csv_fields(const std::string& line) {
-  std::vector<std::string> fields(1);
-  bool in_quotes = false;
-  for (std::size_t i = 0; i < line.size(); ++i) {
-    char const c = line[i];
-    if (in_quotes && c == '"' && i + 1 < line.size() && line[i + 1] == '"') {
-      fields.back() += c;
-      ++i;
-    } else if (c == '"' && (in_quotes || fields.back().empty())) {
-      in_quotes = !in_quotes;
-    } else if (c == ',' && !in_quotes) {
-      fields.emplace_back();
-    } else {
-      fields.back() += c;
-    }
-  }
-  if (in_quotes) fail("parse error in " + go_quote(line) + ": a quote is not closed");
-  return fields;
 }
 
 long long integer(const std::string& text) {
@@ -99,7 +79,7 @@ std::vector<pb::HostIP> parse_hosts(const std::string& text) {
   std::vector<pb::HostIP> hosts;
   if (text.empty()) return hosts;
   std::string const what = "failed to parse additional hosts: ";
-  for (const std::string& field : csv_fields(to_lower(text))) {
+  for (const std::string& field : go_csv_fields(to_lower(text))) {
     auto const [name, address] = cut(field, '=');
     if (!address) fail(what + "invalid key-value pair " + field);
     auto const ip = normalise_address(std::string(*address));
@@ -240,7 +220,7 @@ FrontendOptions parse_frontend_options(const Options& options, const pb::Platfor
     convert.shm_size_bytes = *bytes;
   }
   if (std::string const limits = get(options, "ulimit"); !limits.empty()) {
-    for (const std::string& field : csv_fields(limits)) convert.ulimits.push_back(parse_ulimit(field));
+    for (const std::string& field : go_csv_fields(limits)) convert.ulimits.push_back(parse_ulimit(field));
   }
   convert.linux_resources = parse_resources(options);
   convert.network = parse_network(get(options, "force-network-mode"));

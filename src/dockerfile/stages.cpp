@@ -145,7 +145,17 @@ void add_stage(Conversion& conversion, const Stage& parsed, std::size_t index) {
   added.step_count += static_cast<int>(std::ranges::count_if(parsed.instructions, is_numbered));
 }
 
-/// The stage that COPY --from names; made when it is an image.
+/// The stage of this name; made when it is an image.
+StageState& stage_or_image(Conversion& conversion, const Instruction& instruction, const std::string& from) {
+  if (StageState* const stage = conversion.stages.find(from)) return *stage;
+  auto image = std::make_unique<StageState>();
+  image->base_name = from;
+  image->lines = instruction.lines;
+  image->unregistered = true;
+  return conversion.stages.add(std::move(image));
+}
+
+/// The stage that COPY --from names.
 StageState& find_source(Conversion& conversion, const Instruction& instruction, const std::string& from) {
   if (expand_word(from, EnvList(), conversion.words).text != from) {
     throw Error(ErrorKind::kInvalidInput,
@@ -159,12 +169,17 @@ StageState& find_source(Conversion& conversion, const Instruction& instruction, 
     }
     return *stage;
   }
-  if (StageState* const stage = conversion.stages.find(from)) return *stage;
-  auto image = std::make_unique<StageState>();
-  image->base_name = from;
-  image->lines = instruction.lines;
-  image->unregistered = true;
-  return conversion.stages.add(std::move(image));
+  return stage_or_image(conversion, instruction, from);
+}
+
+/// F1.6.19: names only, and even where nothing is taken: the stages count for the steps' names.
+void bind_mounts(Conversion& conversion, StageState& stage, const RunCommand& run, StageCommand& command) {
+  for (const std::string& from : run.mount_froms) {
+    StageState& source = stage_or_image(conversion, *command.instruction,
+                                        from.empty() ? std::string(kScratchName) : from);
+    command.mount_sources.push_back(&source);
+    stage.dependencies.emplace_back(&source, command.instruction);
+  }
 }
 
 /// F1.4.14. Depth does not consume stack.
@@ -213,7 +228,12 @@ StageState& find_target(const Conversion& conversion) {
 
 StageCommand bind_command(Conversion& conversion, StageState& stage, const Instruction& instruction,
                           bool is_trigger) {
-  StageCommand command{.instruction = &instruction, .source = nullptr, .is_trigger = is_trigger};
+  StageCommand command{
+      .instruction = &instruction, .source = nullptr, .mount_sources = {}, .is_trigger = is_trigger};
+  if (const auto* const run = std::get_if<RunCommand>(&instruction.command)) {
+    bind_mounts(conversion, stage, *run, command);
+    return command;
+  }
   const auto* const copy = std::get_if<CopyCommand>(&instruction.command);
   if (copy == nullptr || copy->from.empty()) return command;
   command.source = &find_source(conversion, instruction, copy->from);

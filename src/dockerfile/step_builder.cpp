@@ -75,6 +75,7 @@ void StepBuilder::start_from_base() {
 void StepBuilder::apply(const StageCommand& command) {
   instruction_ = command.instruction;
   source_ = command.source;
+  mount_sources_ = &command.mount_sources;
   stage_.in_trigger = command.is_trigger;
   std::visit([this](const auto& one) { apply_to(one); }, command.instruction->command);
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "dockerfile/conversion.hpp"
+#include "dockerfile/run_flags.hpp"
 
 namespace cobuild::dockerfile {
 
@@ -59,11 +60,29 @@ class StepBuilder {
   [[nodiscard]] const EnvList& env() const { return stage_.state.env; }
 
   // RUN
+  /// What a step is lent: it comes after the other mounts, secrets first.
+  struct LentMounts {
+    std::vector<ExecNode::Mount> secrets;
+    std::vector<ExecNode::Mount> agents;
+    bool has_secrets = false;  ///< Of which some may be variables.
+  };
   std::vector<std::string> run_args(const RunCommand& command, ExecNode& exec, std::string& name);
   void add_script(const Heredoc& heredoc, const std::string& content, ExecNode& exec);
   void fill_meta(const RunCommand& command, const std::vector<std::string>& args, Node& node,
                  ExecNode& exec) const;
   [[nodiscard]] std::string run_history(const std::vector<std::string>& args) const;
+  void name_run(const std::string& text, const std::vector<RunMount>& mounts, Node& node);
+
+  // RUN --mount
+  std::vector<RunMount> expand_mounts(const RunCommand& command);
+  void add_mounts(const std::vector<RunMount>& mounts, ExecNode& exec, LentMounts& lent);
+  ExecNode::Mount file_mount(const RunMount& mount, Node* source);
+  Node* cache_directory(const RunMount& mount, Node* base);
+  static void add_secret(const RunMount& mount, ExecNode& exec, LentMounts& lent);
+  static void add_agent(const RunMount& mount, LentMounts& lent);
+  void append_lent(LentMounts lent, Node& node, ExecNode& exec) const;
+  /// The environment, with stars where secrets will be: for names.
+  [[nodiscard]] EnvList masked_env(const std::vector<RunMount>& mounts) const;
 
   // COPY, ADD
   [[nodiscard]] std::string destination_path(const std::string& path) const;
@@ -79,6 +98,7 @@ class StepBuilder {
   StageState& stage_;
   const Instruction* instruction_ = nullptr;
   StageState* source_ = nullptr;
+  const std::vector<StageState*>* mount_sources_ = nullptr;
 };
 
 /// The ports that one word of EXPOSE names, as "80/tcp" (F1.8.4). Findings are reported as

@@ -25,10 +25,25 @@ ExecNode::Mount root_mount(Node* tree) {
   return mount;
 }
 
+/// Those of one destination keep their order: the last one counts.
+void sort_by_destination(std::vector<ExecNode::Mount>& mounts) {
+  for (std::size_t i = 1; i < mounts.size(); ++i) {
+    auto const current = mounts.begin() + static_cast<std::ptrdiff_t>(i);
+    auto const place = std::upper_bound(mounts.begin(), current, current->mount.dest(),
+                                        [](const std::string& dest, const ExecNode::Mount& other) {
+                                          return dest < other.mount.dest();
+                                        });
+    std::rotate(place, current, current + 1);
+  }
+}
+
 void add_caps_of_mounts(const ExecNode& exec, Node& node) {
   for (const auto& mount : exec.mounts) {
     if (!mount.mount.selector().empty()) add_cap(node, "exec.mount.selector");
-    if (mount.mount.mounttype() == pb::TMPFS) {
+    if (mount.mount.mounttype() == pb::CACHE) {
+      add_cap(node, "exec.mount.cache");
+      add_cap(node, "exec.mount.cache.sharing");
+    } else if (mount.mount.mounttype() == pb::TMPFS) {
       add_cap(node, "exec.mount.tmpfs");
       if (mount.mount.tmpfsopt().size() > 0) add_cap(node, "exec.mount.tmpfs.size");
     } else if (mount.source != nullptr) {
@@ -40,17 +55,17 @@ void add_caps_of_mounts(const ExecNode& exec, Node& node) {
 }  // namespace
 
 void StepBuilder::apply_to(const RunCommand& command) {
-  if (!command.mounts.empty()) {
-    throw Error(ErrorKind::kUnsupported, "RUN --mount is not supported yet: --mount=" + command.mounts[0]);
-  }
-  if (!command.devices.empty()) {
-    throw Error(ErrorKind::kInvalidInput,
-                "device feature is only supported in Dockerfile frontend 1.14.0-labs or later");
-  }
+  auto const mounts = expand_mounts(command);
   ExecNode exec;
   exec.mounts.push_back(root_mount(stage_.state.tree));
   std::string name = instruction_->code;
   auto const args = run_args(command, exec, name);
+  LentMounts lent;
+  add_mounts(mounts, exec, lent);
+  if (!command.devices.empty()) {
+    throw Error(ErrorKind::kInvalidInput,
+                "device feature is only supported in Dockerfile frontend 1.14.0-labs or later");
+  }
   if (conversion_.options.shm_size_bytes > 0) {
     ExecNode::Mount shm;
     shm.mount.set_dest("/dev/shm");
@@ -58,23 +73,28 @@ void StepBuilder::apply_to(const RunCommand& command) {
     shm.mount.mutable_tmpfsopt()->set_size(conversion_.options.shm_size_bytes);
     exec.mounts.push_back(std::move(shm));
   }
-  std::ranges::sort(exec.mounts, {}, [](const ExecNode::Mount& mount) { return mount.mount.dest(); });
+  sort_by_destination(exec.mounts);
 
   Node node{.op = {}, .platform = stage_.state.platform, .metadata = {}, .lines = instruction_->lines};
   fill_meta(command, args, node, exec);
   add_caps_of_mounts(exec, node);
+  append_lent(std::move(lent), node, exec);
   set_command(node, instruction_->code);
+  name_run(name, mounts, node);
+  if (stage_.ignore_cache) node.metadata.set_ignore_cache(true);
+  node.op = std::move(exec);
+  commit("RUN " + run_history(args) + " # buildkit", true);
+  stage_.state.tree = conversion_.graph.add(std::move(node));
+}
+
+void StepBuilder::name_run(const std::string& text, const std::vector<RunMount>& mounts, Node& node) {
   WordOptions words = conversion_.words;
   words.raw_quotes = true;
   words.skip_unset = true;
   std::optional<oci::Platform> platform;
   if (stage_.state.platform) platform = to_oci(*stage_.state.platform);
-  set_name(node, step_name(conversion_, stage_, describe(name, env(), words),
+  set_name(node, step_name(conversion_, stage_, describe(text, masked_env(mounts), words),
                            platform ? &*platform : nullptr, env()));
-  if (stage_.ignore_cache) node.metadata.set_ignore_cache(true);
-  node.op = std::move(exec);
-  commit("RUN " + run_history(args) + " # buildkit", true);
-  stage_.state.tree = conversion_.graph.add(std::move(node));
 }
 
 /// The command line; heredocs become its text, or a file (F1.2.10 to F1.2.12).

@@ -5,6 +5,7 @@
 
 #include <google/protobuf/util/json_util.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
@@ -231,8 +232,22 @@ void make_file(const fs::path& path, std::string_view text, mode_t mode) {
   ::chmod(path.c_str(), mode);
 }
 
+/// A directory with an owner, which a cache mount starts as.
+void make_owned_directory(const pb::FileActionMkDir& mkdir, const fs::path& root) {
+  fs::path const path = root / mkdir.path().substr(1);
+  fs::create_directory(path);
+  ::chmod(path.c_str(), static_cast<mode_t>(mkdir.mode()));
+  EXPECT_EQ(::chown(path.c_str(), mkdir.owner().user().byid(), mkdir.owner().group().byid()), 0);
+}
+
 /// What steps of the vectors leave behind, without running them.
 void make_result(const llb::Vertex& vertex, const fs::path& root) {
+  if (!vertex.inputs.empty() && vertex.op.has_file() && vertex.op.file().actions(0).has_mkdir()) {
+    make_result(*vertex.inputs[0].vertex, root);
+  }
+  if (vertex.op.has_file() && vertex.op.file().actions(0).has_mkdir()) {
+    return make_owned_directory(vertex.op.file().actions(0).mkdir(), root);
+  }
   if (vertex.op.has_file()) {
     const pb::FileActionMkFile& file = vertex.op.file().actions(0).mkfile();
     make_file(root / file.path().substr(1), file.data(), static_cast<mode_t>(file.mode()));
@@ -277,13 +292,17 @@ TEST_P(VectorKeys, RecordsAreThoseOfBuildKit) {
   make_context(context);
   VectorGraph graph(read_json(folder / "llb.json"));
 
-  fs::path const made = directory.path() / "made";
+  bool const has_owners = llb.find("\"mkdir\"") != std::string::npos;
+  if (has_owners && ::geteuid() != 0) GTEST_SKIP() << "only root can make files of others";
+  auto const kind = has_owners ? FileTree::Kind::kView : FileTree::Kind::kLocal;
+  int made_count = 0;
   KeyWalk walk(
       context, [&](const llb::Vertex& vertex, const std::vector<ContentSelector>& selectors) {
+        fs::path const made = directory.path() / ("made" + std::to_string(++made_count));
         fs::create_directories(made);
         make_result(vertex, made);
-        // Read as a local tree, because that makes root their owner.
-        return KeyWalk::digest_tree(*FileTree::open(made, FileTree::Kind::kLocal), selectors);
+        // Read as a local tree, if that can be, because that makes root their owner.
+        return KeyWalk::digest_tree(*FileTree::open(made, kind), selectors);
       });
   walk.walk(graph.result());
   std::set<std::string> const expected = expected_records(read_json(folder / "cacheconfig.json"));
