@@ -278,6 +278,66 @@ TEST_F(StoreTest, ACacheMountKeepsItsFiles) {
   EXPECT_EQ(read_text(path / "file"), "x");
 }
 
+TEST_F(StoreTest, ASharedLockKeepsOutWhoWantsToBeAlone) {
+  StoreProcess one(root);
+  StoreProcess other(root);
+  auto first = one.store().try_lock_shared("key");
+  auto second = other.store().try_lock_shared("key");
+  ASSERT_TRUE(first && second);
+  EXPECT_FALSE(other.store().try_lock("key").has_value());
+  first.reset();
+  EXPECT_FALSE(one.store().try_lock("key").has_value()) << "the other one still has it";
+  second.reset();
+  EXPECT_TRUE(std::filesystem::is_empty(root / "locks"));
+  auto const alone = one.store().try_lock("key");
+  EXPECT_TRUE(alone.has_value());
+  EXPECT_FALSE(other.store().try_lock_shared("key").has_value());
+}
+
+/// A directory for a cache mount to start as.
+NewLayer start_with(Store& store, const std::string& text) {
+  NewLayer start = store.new_layer();
+  write_text(start.fs() / "file", text);
+  ::chmod(start.fs().c_str(), 0700);
+  return start;
+}
+
+TEST_F(StoreTest, ACacheMountStartsAsWhatItIsGivenOnce) {
+  StoreProcess process(root);
+  Store& store = process.store();
+  EXPECT_FALSE(store.has_cache_mount("id"));
+  auto const path = process.run(store.cache_mount("id", "", start_with(store, "first")));
+  EXPECT_TRUE(store.has_cache_mount("id"));
+  EXPECT_EQ(std::filesystem::status(path).permissions(), std::filesystem::perms::owner_all);
+  EXPECT_EQ(process.run(store.cache_mount("id", "", start_with(store, "second"))), path);
+  EXPECT_EQ(read_text(path / "file"), "first");
+}
+
+TEST_F(StoreTest, ACacheMountKeepsItsMode) {
+  StoreProcess process(root);
+  auto const path = process.run(process.store().cache_mount("id", ""));
+  ::chmod(path.c_str(), 0777);
+  process.run(process.store().cache_mount("id", ""));
+  EXPECT_EQ(std::filesystem::status(path).permissions(), std::filesystem::perms::all);
+}
+
+TEST_F(StoreTest, ClearedCacheMountsAreEmptyUnlessTheyAreInUse) {
+  StoreProcess process(root);
+  Store& store = process.store();
+  std::vector<std::string> const ids{"id", Store::cache_mount_copy("id", 1),
+                                     Store::cache_mount_on("id", "layers"), "identity", "used"};
+  for (const std::string& id : ids) {
+    write_text(process.run(store.cache_mount(id, "")) / "file", "x");
+  }
+  StoreProcess other(root);
+  auto const used = other.store().try_lock_shared(Store::cache_mount_lock("used"));
+  process.run(store.clear_cache_mounts({"id", "used"}));
+  for (const std::string& id : ids) {
+    bool const kept = id == "identity" || id == "used";
+    EXPECT_EQ(store.has_cache_mount(id), kept) << id;
+  }
+}
+
 TEST_F(StoreTest, ANewerStoreIsRefusedWithARemedy) {
   {
     StoreProcess process(root);

@@ -23,6 +23,13 @@ namespace {
 constexpr std::chrono::milliseconds kPollFirst{1};
 constexpr std::chrono::milliseconds kPollMax{50};
 
+/// Whether `path` still names the file that is open as `fd`.
+bool is_named(int fd, const std::filesystem::path& path) {
+  struct stat ours{};
+  struct stat named{};
+  return ::fstat(fd, &ours) == 0 && ::stat(path.c_str(), &named) == 0 && ours.st_ino == named.st_ino;
+}
+
 }  // namespace
 
 LockTable::Held::Held(std::shared_ptr<LockTable> table, std::filesystem::path path, UniqueFd fd)
@@ -36,29 +43,32 @@ LockTable::Held& LockTable::Held::operator=(Held&& other) noexcept {
   return *this;
 }
 
+/// Whether nobody shares the lock. If so, it is ours alone from now on; else it may be lost.
+bool LockTable::Held::is_alone() const noexcept {
+  return ::flock(fd_.get(), LOCK_EX | LOCK_NB) == 0 && is_named(fd_.get(), path_);
+}
+
 void LockTable::Held::release() noexcept {
   if (!table_) return;
   // While it is still locked: whoever opened it meanwhile sees that its name is gone, and tries
   // again.
-  ::unlink(path_.c_str());
+  if (is_alone()) ::unlink(path_.c_str());
   fd_ = UniqueFd();
   for (asio::steady_timer& waiter : table_->waiters_) waiter.cancel();
   table_.reset();
 }
 
-std::optional<LockTable::Held> LockTable::try_lock(std::string_view name) {
+std::optional<LockTable::Held> LockTable::try_lock(std::string_view name, LockMode mode) {
+  int const operation = mode == LockMode::kShared ? LOCK_SH : LOCK_EX;
   auto path = directory_ / Digest::of(name).hex();
   for (;;) {
     UniqueFd file = open_file(path, O_RDWR | O_CREAT, 0600);
-    if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (::flock(file.get(), operation | LOCK_NB) != 0) {
       if (errno == EINTR) continue;
       if (errno == EWOULDBLOCK) return std::nullopt;
       throw Error::from_errno(errno, "lock " + path.string());
     }
-    struct stat ours{};
-    struct stat named{};
-    if (::fstat(file.get(), &ours) == 0 && ::stat(path.c_str(), &named) == 0 &&
-        ours.st_ino == named.st_ino) {
+    if (is_named(file.get(), path)) {
       return Held(shared_from_this(), std::move(path), std::move(file));
     }
   }

@@ -255,31 +255,13 @@ std::optional<Store::Lock> Store::try_lock(std::string name) {
   return Lock(std::make_unique<Lock::State>(Lock::State{std::move(*held)}));
 }
 
-// ---- cache mounts and logs
-
-Task<std::filesystem::path> Store::cache_mount(std::string id, std::string description) {
-  auto path = impl_->cache_path(id);
-  auto job = [path, id, description = std::move(description),
-              lease = impl_->lease.name()](Database& database) {
-    // Within the transaction, so that a collector cannot come between directory and row.
-    if (::mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) {
-      throw Error::from_errno(errno, "make " + path.string());
-    }
-    ::chmod(path.c_str(), 0755);
-    std::int64_t const time = to_integer(now());
-    database.run(
-        "INSERT INTO caches(id, description, created_at, last_used_at, usage_count) "
-        "VALUES(?, ?, ?, ?, 1) ON CONFLICT(id) DO UPDATE SET "
-        "last_used_at = excluded.last_used_at, usage_count = usage_count + 1, size = NULL",
-        {std::string_view(id), std::string_view(description), time, time});
-    database.run("INSERT OR IGNORE INTO cache_leases(process, cache) VALUES(?, ?)",
-                 {std::string_view(lease), std::string_view(id)});
-    return true;
-  };
-  co_await impl_->write(std::move(job));
-  impl_->leased_caches.insert(id);
-  co_return path;
+std::optional<Store::Lock> Store::try_lock_shared(std::string name) {
+  auto held = impl_->locks->try_lock(name, LockMode::kShared);
+  if (!held) return std::nullopt;
+  return Lock(std::make_unique<Lock::State>(Lock::State{std::move(*held)}));
 }
+
+// ---- logs
 
 std::filesystem::path Store::logs_path() const {
   if (impl_->logs.empty()) {

@@ -181,6 +181,8 @@ class Store {
   Task<Lock> lock(std::string name);
   /// As lock, but nullopt at once when somebody else has it.
   [[nodiscard]] std::optional<Lock> try_lock(std::string name);
+  /// As try_lock, for one of many that may have it at the same time, when nobody has it alone.
+  [[nodiscard]] std::optional<Lock> try_lock_shared(std::string name);
 
   /// Writes pending rows, so that other processes see them: before a key's lock is let go of.
   /// Cheap; the destructor does it too, but cannot report.
@@ -192,8 +194,21 @@ class Store {
 
   // ---- cache mounts and logs
 
-  /// caches/<id>: the directory of a RUN --mount=type=cache. Made when missing (mode 0755).
-  Task<std::filesystem::path> cache_mount(std::string id, std::string description);
+  /// caches/<id>: the directory of a RUN --mount=type=cache, leased. When it is missing, it is made
+  /// of `start`'s files, else empty with mode 0755.
+  Task<std::filesystem::path> cache_mount(std::string id, std::string description,
+                                          std::optional<NewLayer> start = std::nullopt);
+  /// Whether it has a directory already, so that `start` would be dropped.
+  [[nodiscard]] bool has_cache_mount(const std::string& id) const;
+  /// Which lock says that somebody has it mounted. Whoever mounts it holds one.
+  [[nodiscard]] static std::string cache_mount_lock(const std::string& id) { return "cache mount " + id; }
+  /// The id of the `copy`-th directory of a cache mount whose users want to be alone; 0 is `id`.
+  [[nodiscard]] static std::string cache_mount_copy(const std::string& id, int copy);
+  /// The id of a cache mount that starts as the files of `input`.
+  [[nodiscard]] static std::string cache_mount_on(const std::string& id, const std::string& input);
+  /// Empties the cache mounts with these ids, their copies, and those of any input. Those that
+  /// somebody has mounted stay as they are.
+  Task<void> clear_cache_mounts(std::vector<std::string> ids);
   /// logs/<build>/: where whole step outputs go. Made by the first call.
   [[nodiscard]] std::filesystem::path logs_path() const;
 
