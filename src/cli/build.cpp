@@ -104,6 +104,21 @@ void check_entitlements(const llb::Graph& graph, const BuildOptions& options) {
   }
 }
 
+/// Steps that ignore the cache begin with empty cache mounts, too (F1.11.14).
+std::vector<std::string> cache_mounts_to_clear(const std::vector<llb::Graph>& graphs) {
+  std::vector<std::string> ids;
+  for (const llb::Graph& graph : graphs) {
+    for (const auto& vertex : graph.vertices) {
+      if (!vertex->op.has_exec() || !vertex->metadata.ignore_cache()) continue;
+      for (const pb::Mount& mount : vertex->op.exec().mounts()) {
+        if (mount.mounttype() != pb::CACHE) continue;
+        ids.push_back(mount.cacheopt().id().empty() ? mount.dest() : mount.cacheopt().id());
+      }
+    }
+  }
+  return ids;
+}
+
 /// A graph is what the frontend or the user gave; an empty definition is scratch.
 llb::Graph load_graph(const pb::Definition& definition, const BuildOptions& options) {
   Timings::Span const span(Phase::kParse);
@@ -125,6 +140,9 @@ Task<void> solve_targets(Plan& plan, const BuildOptions& options, Workspace& wor
   for (const pb::Definition& definition : plan.definitions) {
     graphs.push_back(load_graph(definition, options));
     if (graphs.back().result.vertex) edges.push_back(graphs.back().result);
+  }
+  if (auto ids = cache_mounts_to_clear(graphs); !ids.empty()) {
+    co_await workspace.store->clear_cache_mounts(std::move(ids));
   }
   solve::Solver solver(workspace.runtime.loop().get_executor(), *workspace.store, resolver, progress,
                        {});

@@ -17,6 +17,9 @@
 #include <variant>
 #include <vector>
 
+#include "ops/lend/secrets.hpp"
+#include "ops/lend/ssh_agents.hpp"
+
 namespace cobuild::cli {
 
 /// Looks up an environment variable; nullopt when it is not set. Injected, so that tests need no
@@ -74,6 +77,8 @@ struct BuildOptions {
   std::filesystem::path iid_file;         ///< The image's config digest; empty: none.
   std::filesystem::path ref_file;         ///< The build's id; empty: none.
   std::vector<std::string> entitlements;  ///< --allow: network.host, security.insecure, device...
+  std::vector<ops::SecretSource> secrets;
+  std::vector<ops::SshSource> ssh;
 };
 
 struct DiskUsageOptions {
@@ -141,6 +146,12 @@ struct Surroundings {
 /// is type=local, a bare "-" is type=tar to stdout. \throws Error kInvalidInput with BuildKit's
 /// message.
 [[nodiscard]] OutputOptions parse_output(const std::string& text, const Surroundings& surroundings);
+
+/// One value of --secret (F7.3.1). \throws Error kInvalidInput with BuildKit's message.
+[[nodiscard]] ops::SecretSource parse_secret(const std::string& text, const Surroundings& surroundings);
+
+/// One value of --ssh (F7.3.3, F7.3.4). \throws Error kInvalidInput with BuildKit's message.
+[[nodiscard]] ops::SshSource parse_ssh(const std::string& text, const Surroundings& surroundings);
 
 /// --root, else $COBUILD_ROOT, else /var/lib/cobuild for root, else $XDG_DATA_HOME/cobuild, else
 /// ~/.local/share/cobuild. \throws Error kInvalidInput when none of them is known.

@@ -45,6 +45,8 @@ constexpr std::array kBuildFlags = {
     Flag{"cpu-quota", 0, FlagKind::kValue, "USEC", "CPU quota of RUN"},
     Flag{"cpuset-cpus", 0, FlagKind::kValue, "LIST", "CPUs for RUN: 0-3, 0,1"},
     Flag{"cpuset-mems", 0, FlagKind::kValue, "LIST", "memory nodes for RUN"},
+    Flag{"secret", 0, FlagKind::kValue, "SPEC", "for RUN --mount=type=secret: id=ID[,src=FILE|,env=NAME]"},
+    Flag{"ssh", 0, FlagKind::kValue, "ID[=PATH]", "for RUN --mount=type=ssh: default, or a socket or key files"},
     Flag{"frontend", 0, FlagKind::kValue, "NAME",
          "buildctl style: dockerfile.v0; LLB on stdin without"},
     Flag{"local", 0, FlagKind::kValue, "NAME=DIR", "buildctl style: context=DIR, dockerfile=DIR"},
@@ -53,8 +55,6 @@ constexpr std::array kBuildFlags = {
     Flag{"allow", 0, FlagKind::kValue, "NAME", "network.host or security.insecure"},
     Flag{"provenance", 0, FlagKind::kValue, "", ""},  // Only "false" is accepted.
     Flag{"sbom", 0, FlagKind::kValue, "", ""},
-    Flag{"secret", 0, FlagKind::kRefused, "", kNotYet},
-    Flag{"ssh", 0, FlagKind::kRefused, "", kNotYet},
     Flag{"cache-from", 0, FlagKind::kRefused, "", kNotYet},
     Flag{"cache-to", 0, FlagKind::kRefused, "", kNotYet},
     Flag{"import-cache", 0, FlagKind::kRefused, "", kNotYet},
@@ -116,6 +116,7 @@ class BuildReader {
     read_dockerfile_options();
     read_resource_limits();
     read_buildctl_options();
+    read_lent();
     read_outputs();
     read_files_and_progress();
     refuse_attestations();
@@ -321,6 +322,13 @@ class BuildReader {
       }
       build_.entitlements.push_back(name);
     }
+  }
+
+  void read_lent() {
+    for (const std::string& text : flags_.all("secret")) {
+      build_.secrets.push_back(parse_secret(text, surroundings_));
+    }
+    for (const std::string& text : flags_.all("ssh")) build_.ssh.push_back(parse_ssh(text, surroundings_));
   }
 
   void read_outputs() {

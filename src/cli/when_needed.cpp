@@ -38,6 +38,9 @@ class LateRuntime final : public ops::ContainerRuntime {
   LateRuntime(store::Store& store, Make make) : store_(store), make_(std::move(make)) {}
 
   [[nodiscard]] std::string_view name() const override { return get().name(); }
+  std::string take_limits_warning(const ops::ContainerSpec& spec) override {
+    return get().take_limits_warning(spec);
+  }
   Task<ops::ExitStatus> run(ops::ContainerSpec spec, ops::OutputCallback output) override {
     return get().run(std::move(spec), std::move(output));
   }

@@ -73,6 +73,8 @@ std::unique_ptr<ops::ContainerRuntime> make_runtime(asio::thread_pool& pool, sto
 
 Workspace::Workspace(Runtime& runtime_, const BuildOptions& options, const ops::Sandbox& sandbox)
     : runtime(runtime_),
+      secrets(options.secrets),
+      ssh_agents(options.ssh),
       store(store::Store::open(runtime.loop(), runtime.pool(), {options.global.root})),
       snapshotter(make_snapshotter(options.global)),
       registry(runtime.loop().get_executor(), runtime.pool(),
@@ -82,6 +84,7 @@ Workspace::Workspace(Runtime& runtime_, const BuildOptions& options, const ops::
       fetcher(runtime.loop().get_executor(), runtime.pool(), *store, sources),
       sealer(runtime.pool(), *store, *snapshotter, fetcher),
       container_runtime(make_runtime(runtime.pool(), *store, sandbox)),
-      services{runtime.pool(), *store, *snapshotter, fetcher, *container_runtime} {}
+      services{runtime.pool(), *store, *snapshotter, fetcher, *container_runtime,
+               &secrets, &ssh_agents} {}
 
 }  // namespace cobuild::cli

@@ -29,12 +29,15 @@ namespace cobuild::cli {
 class Workspace {
  public:
   /// Opens the store; connects to nothing. `runtime` must outlive this.
-  /// \throws Error what opening the store or reading the configuration throws.
+  /// \throws Error what opening the store or reading the configuration throws; and first of all what
+  /// is wrong with the secrets and keys that are lent.
   Workspace(Runtime& runtime, const BuildOptions& options, const ops::Sandbox& sandbox);
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;
 
   Runtime& runtime;
+  ops::Secrets secrets;
+  ops::SshAgents ssh_agents;
   /// Gets what registry::Options::on_notice says; empty until there is somebody to show it.
   std::function<void(std::string_view)> on_registry_notice;
   std::unique_ptr<store::Store> store;

@@ -6,14 +6,11 @@
 #include <utility>
 #include <vector>
 
-#include "core/async/cleanup.hpp"
-#include "core/async/concurrency.hpp"
-#include "core/base/assert.hpp"
 #include "core/base/error.hpp"
 #include "core/base/go_quote.hpp"
 #include "core/sys/file_io.hpp"
-#include "core/sys/tree.hpp"
 #include "ops/content_hash.hpp"
+#include "ops/exec_mounts.hpp"
 #include "ops/local_source.hpp"
 #include "ops/op_digest.hpp"
 #include "ops/user_lookup.hpp"
@@ -21,40 +18,8 @@
 namespace cobuild::ops {
 namespace {
 
-constexpr std::string_view kRootMount = "/";
 constexpr std::string_view kDefaultPath =
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";  // F1.4.18
-
-/// A mount made ready: where its files are, and what becomes of them. Members are destroyed from the
-/// last to the first: the view is unmounted before the layer under it is removed.
-struct PreparedMount {
-  const pb::Mount* mount = nullptr;
-  std::optional<store::Store::Lock> lock;  ///< Of a cache mount that is not shared.
-  std::optional<store::NewLayer> layer;    ///< Takes the changes of a writable mount.
-  std::unique_ptr<store::View> view;
-  UniqueFd selected;                       ///< Keeps what `source` names while the step runs.
-  std::filesystem::path source;            ///< What is bound into the container.
-  store::LayerChain lowers;                ///< What `layer` is stacked on.
-  std::optional<solve::Result> passed_on;  ///< The output of a mount that cannot change.
-};
-
-bool has_output(const pb::Mount& mount) { return mount.output() != -1; }
-
-std::size_t depth(const std::string& path) {
-  return static_cast<std::size_t>(std::count(path.begin(), path.end(), '/'));
-}
-
-/// Parents before children, else in the order given. (std::stable_sort would do, but for a deprecated
-/// function that libstdc++ 12 uses in it.)
-void sort_by_depth(std::vector<ContainerMount>& mounts) {
-  for (std::size_t i = 1; i < mounts.size(); ++i) {
-    auto const current = mounts.begin() + static_cast<std::ptrdiff_t>(i);
-    auto const place = std::upper_bound(
-        mounts.begin(), current, depth(current->destination),
-        [](std::size_t wanted, const ContainerMount& other) { return wanted < depth(other.destination); });
-    std::rotate(place, current, current + 1);
-  }
-}
 
 class ExecOp final : public solve::Op {
  public:
@@ -72,135 +37,26 @@ class ExecOp final : public solve::Op {
 
   Task<std::vector<solve::Result>> run(std::vector<solve::Result> inputs,
                                        solve::StepSink& step) override {
-    std::vector<PreparedMount> mounts;
-    for (const pb::Mount& mount : exec().mounts()) {
-      if (mount.mounttype() == pb::TMPFS) continue;
-      mounts.push_back(co_await prepare(mount, inputs, step));
-    }
+    ExecMounts mounts(services_, *vertex_);
+    co_await mounts.prepare(std::move(inputs), step);
     ContainerSpec spec = make_spec(mounts);
+    std::string const warning = services_.runtime.take_limits_warning(spec);
+    if (!warning.empty()) step.warn(warning);
     ExitStatus const status = co_await services_.runtime.run(
         std::move(spec), [&step](int stream, std::string_view data) { step.log(stream, data); });
     check(status);
-    co_return co_await take_outputs(std::move(mounts));
+    co_return co_await mounts.take_outputs();
   }
 
  private:
   [[nodiscard]] const pb::ExecOp& exec() const { return vertex_->op.exec(); }
 
-  Task<PreparedMount> prepare(const pb::Mount& mount, const std::vector<solve::Result>& inputs,
-                              solve::StepSink& step) {
-    solve::Result input;
-    if (mount.input() >= 0) input = inputs.at(static_cast<std::size_t>(mount.input()));
-    switch (mount.mounttype()) {
-      case pb::BIND: co_return co_await prepare_bind(mount, std::move(input), step);
-      case pb::CACHE: co_return co_await prepare_cache(mount);
-      case pb::SECRET: throw Error(ErrorKind::kUnsupported, "secret mounts are not supported yet");
-      case pb::SSH: throw Error(ErrorKind::kUnsupported, "ssh mounts are not supported yet");
-      default: throw Error(ErrorKind::kInvalidInput, "invalid mount type");
-    }
-  }
-
-  /// Which mounts can change and which pass their input on is F2.3.14 and F2.3.18.
-  Task<PreparedMount> prepare_bind(const pb::Mount& mount, solve::Result input,
-                                   solve::StepSink& step) {
-    PreparedMount prepared;
-    prepared.mount = &mount;
-    bool const root = mount.dest() == kRootMount;
-    if (input.unstored) {
-      input.layers = co_await materialise(services_, input, step);
-      input.unstored.reset();
-    }
-    bool const writable =
-        has_output(mount) ? !(mount.readonly() && mount.input() >= 0 && !root)
-                          : !root && (!mount.readonly() || mount.input() < 0);
-    if (has_output(mount) && !writable) prepared.passed_on = input;
-    auto lowers = co_await services_.files.directories(input.layers, step);
-    if (writable || root) {
-      prepared.lowers = input.layers;
-      prepared.layer = services_.store.new_layer();
-      prepared.view = co_await edit(std::move(lowers), *prepared.layer);
-    } else {
-      prepared.view = co_await view(std::move(lowers));
-    }
-    prepared.source = prepared.view->path();
-    if (!mount.selector().empty() && mount.selector() != kRootMount) {
-      prepared.source = select(prepared, mount.selector());
-    }
-    co_return prepared;
-  }
-
-  /// A path inside the mount, links resolved beneath its root. The name in /proc keeps pointing to what
-  /// was found, whatever happens to the names on the way.
-  static std::filesystem::path select(PreparedMount& prepared, const std::string& selector) {
-    UniqueFd const root = open_file(prepared.view->path(), O_PATH | O_DIRECTORY);
-    prepared.selected = open_in_root(root.get(), selector, O_PATH);
-    return std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(prepared.selected.get()));
-  }
-
-  Task<std::unique_ptr<store::View>> edit(std::vector<std::filesystem::path> lowers,
-                                          const store::NewLayer& layer) {
-    auto mount = [this, lowers = std::move(lowers), &layer] {
-      return services_.snapshotter.edit(lowers, layer);
-    };
-    co_return co_await offload(services_.pool, std::move(mount));
-  }
-
-  Task<std::unique_ptr<store::View>> view(std::vector<std::filesystem::path> lowers) {
-    auto mount = [this, lowers = std::move(lowers)] { return services_.snapshotter.view(lowers); };
-    co_return co_await offload(services_.pool, std::move(mount));
-  }
-
-  /// shared: one directory for all; locked: wait for it; private: another one while it is taken
-  /// (F1.6.12).
-  Task<PreparedMount> prepare_cache(const pb::Mount& mount) {
-    if (mount.input() >= 0) {
-      throw Error(ErrorKind::kUnsupported,
-                  "cache mounts with initial contents are not supported yet");
-    }
-    PreparedMount prepared;
-    prepared.mount = &mount;
-    std::string id = mount.cacheopt().id();
-    if (id.empty()) id = mount.dest();
-    if (mount.cacheopt().sharing() == pb::LOCKED) {
-      prepared.lock = co_await services_.store.lock("cache mount " + id);
-    } else if (mount.cacheopt().sharing() == pb::PRIVATE) {
-      std::string const base = id;
-      for (int copy = 1; !(prepared.lock = services_.store.try_lock("cache mount " + id)); ++copy) {
-        id = base + "#" + std::to_string(copy);
-      }
-    }
-    prepared.source = co_await services_.store.cache_mount(
-        id, "cached mount " + mount.dest() + " from " + vertex_->name + " with id \"" + id + "\"");
-    co_return prepared;
-  }
-
-  ContainerSpec make_spec(const std::vector<PreparedMount>& mounts) const {
+  ContainerSpec make_spec(const ExecMounts& mounts) const {
     const pb::Meta& meta = exec().meta();
     ContainerSpec spec;
-    for (const PreparedMount& prepared : mounts) {
-      const pb::Mount& mount = *prepared.mount;
-      if (mount.dest() == kRootMount) {
-        spec.rootfs = prepared.source;
-        spec.read_only_rootfs = mount.readonly();
-        continue;
-      }
-      ContainerMount bind;
-      bind.destination = absolute(mount.dest());
-      bind.source = prepared.source;
-      bind.read_only = mount.readonly();
-      spec.mounts.push_back(std::move(bind));
-    }
-    for (const pb::Mount& mount : exec().mounts()) {
-      if (mount.mounttype() != pb::TMPFS) continue;
-      ContainerMount tmpfs;
-      tmpfs.kind = ContainerMount::Kind::kTmpfs;
-      tmpfs.destination = absolute(mount.dest());
-      tmpfs.size_bytes = mount.tmpfsopt().size();
-      spec.mounts.push_back(std::move(tmpfs));
-    }
-    sort_by_depth(spec.mounts);
     spec.args.assign(meta.args().begin(), meta.args().end());
     spec.env = process_environment(meta, vertex_->op.platform());
+    mounts.add_to(spec);
     spec.cwd = meta.cwd().empty() ? "/" : meta.cwd();
     UniqueFd const root = open_file(spec.rootfs, O_PATH | O_DIRECTORY);
     ExecUser const user = resolve_exec_user(root.get(), meta.user());
@@ -226,12 +82,6 @@ class ExecOp final : public solve::Op {
     return spec;
   }
 
-  [[nodiscard]] std::string absolute(const std::string& destination) const {
-    if (destination.starts_with('/')) return destination;
-    const std::string& cwd = exec().meta().cwd();
-    return (std::filesystem::path(cwd.empty() ? "/" : cwd) / destination).lexically_normal();
-  }
-
   void check(const ExitStatus& status) const {
     const auto& valid = exec().meta().validexitcodes();
     bool const ok = valid.empty() ? status.success()
@@ -241,37 +91,6 @@ class ExecOp final : public solve::Op {
     // Programs say this in their own ways, or not at all. What the step wrote is still there.
     if (is_disk_full(services_.store.root())) what += ": no space left on device";
     throw Error(ErrorKind::kExecFailed, std::move(what));
-  }
-
-  /// Unmounts what was mounted and makes the changed trees layers; nothing is committed before all
-  /// are unmounted.
-  Task<std::vector<solve::Result>> take_outputs(std::vector<PreparedMount> mounts) {
-    auto close_all = [&mounts] {
-      for (auto mount = mounts.rbegin(); mount != mounts.rend(); ++mount) {
-        if (mount->view) mount->view->close();
-      }
-      return true;
-    };
-    co_await offload(services_.pool, close_all);
-    std::vector<solve::Result> results;
-    for (PreparedMount& prepared : mounts) {
-      if (!has_output(*prepared.mount)) continue;
-      if (prepared.passed_on) {
-        results.push_back(*prepared.passed_on);
-        continue;
-      }
-      COBUILD_ASSERT(prepared.layer.has_value(), "a mount with an output has a layer");
-      store::LayerAttributes attributes;
-      attributes.description = prepared.mount->dest() == kRootMount
-                                   ? vertex_->name
-                                   : "mount " + prepared.mount->dest() + " from exec " + vertex_->name;
-      solve::Result result;
-      result.layers = prepared.lowers;
-      result.layers.push_back(
-          co_await services_.store.commit_layer(std::move(*prepared.layer), std::move(attributes)));
-      results.push_back(std::move(result));
-    }
-    co_return results;
   }
 
   Services services_;

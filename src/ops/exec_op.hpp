@@ -11,8 +11,7 @@
 namespace cobuild::ops {
 
 /// An op for `vertex`, which must be an exec. `services` is copied; what it refers to must outlive
-/// the op. \throws Error kUnsupported, from run(), for mounts of a kind that this version does not
-/// have (secret, ssh).
+/// the op.
 [[nodiscard]] std::unique_ptr<solve::Op> make_exec_op(const Services& services,
                                                       std::shared_ptr<const llb::Vertex> vertex);
 

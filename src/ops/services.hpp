@@ -8,6 +8,8 @@
 #include "core/store/store.hpp"
 #include "ops/exec/container.hpp"
 #include "ops/layer_files.hpp"
+#include "ops/lend/secrets.hpp"
+#include "ops/lend/ssh_agents.hpp"
 
 namespace cobuild::ops {
 
@@ -18,6 +20,8 @@ struct Services {
   store::Snapshotter& snapshotter;
   LayerFiles& files;
   ContainerRuntime& runtime;
+  const Secrets* secrets = nullptr;     ///< --secret; null: none.
+  const SshAgents* ssh_agents = nullptr;  ///< --ssh; null: none.
 };
 
 }  // namespace cobuild::ops

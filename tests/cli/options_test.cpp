@@ -47,6 +47,31 @@ TEST(Options, DockerSpellingBecomesFrontendOptions) {
   EXPECT_TRUE(build.outputs.empty());
 }
 
+TEST(Options, SecretsAreFilesOrVariables) {
+  auto const around = surroundings({{"HOME", "/h"}, {"TOKEN", "x"}});
+  auto const build = parse_build({"--secret", "id=a,src=/f", "--secret", "ID=b,env=V", "--secret", "id=TOKEN",
+                                  "--secret", "id=c", "--secret", "id=d,type=env,source=W", "--secret",
+                                  "\"id=e\",\"src=/x,y\"", "."},
+                                 around);
+  std::vector<std::string> read;
+  for (const auto& secret : build.secrets) {
+    read.push_back(secret.id + " " + secret.file.string() + " " + secret.env);
+  }
+  EXPECT_THAT(read, ElementsAre("a /f ", "b  V", "TOKEN  TOKEN", "c c ", "d  W", "e /x,y "));
+}
+
+TEST(Options, AgentsAreSocketsOrKeys) {
+  auto const around = surroundings({{"HOME", "/h"}, {"SSH_AUTH_SOCK", "/agent"}});
+  auto const build = parse_build(
+      {"--ssh", "default", "--ssh", "keys=/a,/b", "--ssh", "r=/s,raw=true", "--ssh", "=/x", "."}, around);
+  ASSERT_EQ(build.ssh.size(), 4U);
+  EXPECT_THAT(build.ssh[0].paths, ElementsAre("/agent"));
+  EXPECT_THAT(build.ssh[1].paths, ElementsAre("/a", "/b"));
+  EXPECT_TRUE(build.ssh[2].raw);
+  EXPECT_FALSE(build.ssh[1].raw);
+  EXPECT_EQ(build.ssh[3].id, "default");
+}
+
 TEST(Options, TimingsAreToldWhenAskedFor) {
   EXPECT_FALSE(parse_build({"."}).timings);
   EXPECT_TRUE(parse_build({"--timings", "."}).timings);
@@ -185,7 +210,7 @@ TEST(Options, EachCommandHasHelpThatNamesItsFlags) {
   EXPECT_THAT(help({"build", "--help"}), HasSubstr("-t, --tag NAME"));
   EXPECT_THAT(help({"help", "build"}), HasSubstr("--oci-runtime PATH"));
   EXPECT_THAT(help({"build", "--help"}), HasSubstr("--timings"));
-  EXPECT_THAT(help({"build", "-h"}), testing::Not(HasSubstr("--secret")));
+  EXPECT_THAT(help({"build", "-h"}), testing::Not(HasSubstr("--cache-to")));
   EXPECT_THAT(help({}), HasSubstr("doctor"));
   EXPECT_THAT(help({"prune", "--help"}), HasSubstr("--keep-duration"));
   EXPECT_THAT(help({"debug"}), HasSubstr("dump-llb"));
@@ -229,10 +254,21 @@ INSTANTIATE_TEST_SUITE_P(
         RefusedCase{"DebugCommand",
                     {"debug", "dump-lb"},
                     "unknown command: debug dump-lb (did you mean dump-llb?)"},
-        RefusedCase{"Secret",
-                    {"build", "--secret", "id=a", "."},
-                    "--secret is not supported yet",
-                    kUnsupported},
+        RefusedCase{"SecretId", {"build", "--secret", "src=a", "."}, "secret missing ID: --secret src=a"},
+        RefusedCase{"SecretKey", {"build", "--secret", "id=a,from=b", "."}, "unexpected key 'from' in 'from=b'"},
+        RefusedCase{"SecretType", {"build", "--secret", "id=a,type=dir", "."}, "unsupported secret type \"dir\""},
+        RefusedCase{
+            "SecretField", {"build", "--secret", "a", "."}, "invalid field 'a' must be a key=value pair"},
+        RefusedCase{"SecretQuote", {"build", "--secret", "\"id=a", "."},
+                    "failed to parse csv secret: parse error on line 1, column 2: extraneous or missing \" in "
+                    "quoted-field"},
+        RefusedCase{"SshWithoutAgent",
+                    {"build", "--ssh", "default", "."},
+                    "invalid empty ssh agent socket: make sure SSH_AUTH_SOCK is set"},
+        RefusedCase{"SshRaw",
+                    {"build", "--ssh", "x=raw=true", "."},
+                    "raw mode must supply exactly one socket path for \"x\""},
+        RefusedCase{"SshRawValue", {"build", "--ssh", "x=/a,raw=yes", "."}, "invalid value for 'raw': yes"},
         RefusedCase{"Daemon",
                     {"--addr", "x", "build"},
                     "--addr is not needed: cobuild has no daemon to connect to",

@@ -110,4 +110,11 @@ void replace_file(const std::filesystem::path& name, const std::string& text) {
   }
 }
 
+void write_new_file(const std::filesystem::path& path, std::string_view text, unsigned mode) {
+  UniqueFd file = open_file(path, O_WRONLY | O_CREAT | O_EXCL, mode);
+  if (::fchmod(file.get(), mode) != 0) throw Error::from_errno(errno, "chmod " + path.string());
+  write_all(file.get(), text, path.string());
+  file.close();
+}
+
 }  // namespace cobuild

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace cobuild {
 
@@ -28,5 +29,9 @@ namespace cobuild {
 /// symlink stays, and so does the mode of a file that is there; a new one's is 0666 less the umask.
 /// Blocking. \throws Error naming the path.
 void replace_file(const std::filesystem::path& path, const std::string& text);
+
+/// Makes the file `path` of `text`, with exactly these permissions. Blocking.
+/// \throws Error when it exists, or cannot be written; then it may be there in part.
+void write_new_file(const std::filesystem::path& path, std::string_view text, unsigned mode);
 
 }  // namespace cobuild

@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "core/base/error.hpp"
+#include "core/sys/file_io.hpp"
 #include "core/sys/fs.hpp"
 #include "ops/exec/network_files.hpp"
 
@@ -31,18 +32,6 @@ constexpr std::size_t kLogMax = std::size_t{64} << 10;
 constexpr std::size_t kPidTextMax = 32;
 constexpr const char* kResolvConf = "/etc/resolv.conf";
 constexpr const char* kSystemdResolvConf = "/run/systemd/resolve/resolv.conf";
-
-void write_file(const fs::path& path, std::string_view text, unsigned mode) {
-  UniqueFd file = open_file(path, O_WRONLY | O_CREAT | O_EXCL, mode);
-  ::fchmod(file.get(), mode);  // whatever the umask is
-  while (!text.empty()) {
-    ssize_t const written = ::write(file.get(), text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) throw Error::from_errno(errno, "write " + path.string());
-    text.remove_prefix(static_cast<std::size_t>(written));
-  }
-  file.close();
-}
 
 std::string read_text(const fs::path& path, std::size_t size_max) {
   std::ifstream file(path);
@@ -74,16 +63,18 @@ Bundle::Bundle(const fs::path& parent, std::string id, const ContainerSpec& cont
                SpecEnvironment environment, const DnsOptions& dns)
     : id_(std::move(id)), directory_(make_directory(parent, id_)), stubs_(container) {
   try {
-    make_working_directory(container);
-    make_mount_points(container);
+    ContainerSpec lent = container;
+    sockets_ = make_lent_files(lent, directory_);
+    make_working_directory(lent);
+    make_mount_points(lent);
     environment.id = id_;
     environment.hosts_path = (directory_ / "hosts").string();
     environment.resolv_conf_path = (directory_ / "resolv.conf").string();
-    write_file(environment.hosts_path, hosts_file(container.hostname, container.extra_hosts), 0644);
-    write_file(environment.resolv_conf_path,
+    write_new_file(environment.hosts_path, hosts_file(container.hostname, container.extra_hosts), 0644);
+    write_new_file(environment.resolv_conf_path,
                resolv_conf_file(host_resolv_conf(container.network), dns, container.network), 0644);
-    write_file(directory_ / "config.json", json::serialize(runtime_spec(container, environment)),
-               0600);
+    write_new_file(directory_ / "config.json", json::serialize(runtime_spec(lent, environment)),
+                   0600);
   } catch (...) {
     std::error_code ignored;
     fs::remove_all(directory_, ignored);

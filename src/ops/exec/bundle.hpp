@@ -6,8 +6,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "ops/exec/container.hpp"
+#include "ops/exec/lent_files.hpp"
 #include "ops/exec/mount_stubs.hpp"
 #include "ops/exec/oci_runtime.hpp"
 #include "ops/exec/runtime_spec.hpp"
@@ -19,7 +22,8 @@ namespace cobuild::ops {
 class Bundle {
  public:
   /// Writes it below `parent`, and makes the root ready: the working directory, the list of mount
-  /// points that are missing. `environment` gets its id and paths from here.
+  /// points that are missing. `environment` gets its id and paths from here. \throws Error also as
+  /// make_lent_files.
   Bundle(const std::filesystem::path& parent, std::string id, const ContainerSpec& container,
          SpecEnvironment environment, const DnsOptions& dns);
   Bundle(const Bundle&) = delete;
@@ -39,6 +43,9 @@ class Bundle {
   /// Whether it did: what ends well without it ran nothing.
   [[nodiscard]] bool process_was_started() const;
 
+  /// The sockets in the container, to be served while it runs. Once only.
+  [[nodiscard]] std::vector<LentSocket> take_sockets() { return std::move(sockets_); }
+
   /// To be called once the container is gone.
   void remove_mount_stubs() const { stubs_.remove(); }
 
@@ -46,6 +53,7 @@ class Bundle {
   std::string id_;
   std::filesystem::path directory_;
   MountStubs stubs_;
+  std::vector<LentSocket> sockets_;
 };
 
 /// A fresh name that starts with `prefix`, unique on the machine, as cgroups are named by it.

@@ -8,9 +8,12 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/async/task.hpp"
+#include "core/base/secret.hpp"
+#include "core/sys/fs.hpp"
 
 namespace cobuild::ops {
 
@@ -51,14 +54,27 @@ struct ResourceLimits {
   friend bool operator==(const ResourceLimits&, const ResourceLimits&) = default;
 };
 
-/// Something mounted into the container over its root. Cache, secret and ssh mounts are binds.
+/// Serves one connection until it ends. Runs on the loop beside the container, and is cancelled when
+/// that is gone; what it throws ends that connection only.
+using ConnectionHandler = std::function<Task<void>(UniqueFd)>;
+
+/// Something mounted into the container over its root. Cache mounts are binds.
 struct ContainerMount {
-  enum class Kind { kBind, kTmpfs };
+  enum class Kind {
+    kBind,
+    kTmpfs,
+    kSecret,  ///< A file that is in memory only, for the one run.
+    kSocket,  ///< A listening socket, for the one run.
+  };
   Kind kind = Kind::kBind;
   std::string destination;       ///< Absolute, in the container.
   std::filesystem::path source;  ///< kBind: a directory, file or socket of this mount namespace.
   bool read_only = false;
   std::int64_t size_bytes = 0;  ///< kTmpfs: 0 is the kernel's default.
+  Secret content;               ///< kSecret.
+  ConnectionHandler serve;      ///< kSocket.
+  ContainerUser owner;          ///< kSecret, kSocket: whose the file is, and
+  unsigned mode = 0;            ///< its permissions.
   /// More options in the runtime's words: "nosuid", "nodev", "noexec", "mode=755".
   std::vector<std::string> options;
 };
@@ -68,6 +84,7 @@ struct ContainerSpec {
   bool read_only_rootfs = false;
   std::vector<std::string> args;  ///< args[0] is looked up in the container's PATH.
   std::vector<std::string> env;   ///< "NAME=VALUE".
+  std::vector<std::pair<std::string, Secret>> secret_env;  ///< More of it, which nobody may print.
   std::string cwd = "/";          ///< Made, 0755 and the user's, when missing (F2.3.1).
   ContainerUser user;
   std::string hostname;  ///< Empty: buildkitsandbox (F8.1.15).
@@ -104,6 +121,10 @@ class ContainerRuntime {
 
   /// For messages and `doctor`: "crun", "runc".
   [[nodiscard]] virtual std::string_view name() const = 0;
+
+  /// What to tell the user about limits of `spec` that cannot be kept here, and what to change. Empty
+  /// when they can, and after the first time.
+  [[nodiscard]] virtual std::string take_limits_warning(const ContainerSpec& /*spec*/) { return {}; }
 
   /// Runs the container and waits until all of it is gone: processes, mounts, cgroup, temporary
   /// files; mount points that it added to the root are removed. All output has been given to

@@ -26,6 +26,7 @@
 #include "ops/exec/process_tree.hpp"
 #include "ops/exec/runtime_spec.hpp"
 #include "ops/exec/seccomp_filter.hpp"
+#include "ops/exec/ulimits.hpp"
 
 namespace cobuild::ops {
 namespace {
@@ -122,7 +123,16 @@ class OciRuntime final : public ContainerRuntime {
 
   [[nodiscard]] std::string_view name() const override { return name_; }
 
+  std::string take_limits_warning(const ContainerSpec& spec) override {
+    bool const has_limits = spec.resources != ResourceLimits{} || !spec.cgroup_parent.empty();
+    if (!has_limits || environment_.cgroups || std::exchange(limits_told_, true)) return {};
+    return std::string("memory and CPU limits and the parent cgroup of steps are ignored here: ") +
+           (sandbox_.rootless() ? "an ordinary user may not make cgroups; run cobuild as root to have them kept"
+                                : "/sys/fs/cgroup is not writable; mount it read-write to have them kept");
+  }
+
   Task<ExitStatus> run(ContainerSpec spec, OutputCallback output) override {
+    if (sandbox_.rootless()) check_ulimits(spec.ulimits);
     if (spec.args.empty()) throw Error(ErrorKind::kInvalidInput, "a step without a command");
     auto shared = std::make_shared<const ContainerSpec>(std::move(spec));
     Attempt attempt = co_await try_run(shared, output);
@@ -201,6 +211,8 @@ class OciRuntime final : public ContainerRuntime {
     TaskGroup readers(co_await asio::this_coro::executor);
     readers.spawn(forward(std::move(out.read), 1, &output));
     readers.spawn(forward(std::move(err.read), 2, &output));
+    TaskGroup servers(co_await asio::this_coro::executor);
+    serve_sockets(bundle->take_sockets(), co_await asio::this_coro::executor, servers);
 
     std::optional<ProcessExit> exit;
     std::exception_ptr failure;
@@ -218,6 +230,7 @@ class OciRuntime final : public ContainerRuntime {
     } catch (...) {
       if (!failure) failure = std::current_exception();
     }
+    co_await stop(servers);
     if (failure) std::rethrow_exception(failure);
     co_return *exit;
   }
@@ -267,6 +280,18 @@ class OciRuntime final : public ContainerRuntime {
     }
   }
 
+  /// Ends the connections that the container's processes may have left.
+  static Task<void> stop(TaskGroup& servers) {
+    servers.cancel();
+    bool const throws = co_await asio::this_coro::throw_if_cancelled();
+    co_await asio::this_coro::throw_if_cancelled(false);
+    try {
+      co_await servers.join();
+    } catch (...) {  // They were told to.
+    }
+    co_await asio::this_coro::throw_if_cancelled(throws);
+  }
+
   static Task<void> wait_once(Process* process) { co_await process->wait(); }
 
   [[nodiscard]] static ExitStatus to_status(const ProcessExit& exit, bool machine_ran_out) {
@@ -288,6 +313,7 @@ class OciRuntime final : public ContainerRuntime {
   std::string id_prefix_;
   bool is_crun_;
   bool no_pivot_ = false;
+  bool limits_told_ = false;
   ScratchDirectory scratch_;
   fs::path state_;
   SpecEnvironment environment_;

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <utility>
 
+#include "core/base/utf8.hpp"
 #include "ops/exec/network_files.hpp"
 #include "ops/exec/seccomp_profile.hpp"
 
@@ -236,6 +237,15 @@ std::string rlimit_type(const std::string& name) {
   return type;
 }
 
+/// A value that is no UTF-8 is changed as BuildKit changes it: JSON has no way to write it.
+json::array environment_of(const ContainerSpec& container) {
+  json::array env = strings(container.env);
+  for (const auto& [name, value] : container.secret_env) {
+    env.emplace_back(name + "=" + to_valid_utf8(value.reveal()));
+  }
+  return env;
+}
+
 json::object process_of(const ContainerSpec& container, const SpecEnvironment& environment) {
   json::object user{{"uid", container.user.uid}, {"gid", container.user.gid}};
   if (!container.user.additional_gids.empty() && !environment.single_id) {
@@ -246,7 +256,7 @@ json::object process_of(const ContainerSpec& container, const SpecEnvironment& e
   json::object process{{"terminal", false},
                        {"user", std::move(user)},
                        {"args", strings(container.args)},
-                       {"env", strings(container.env)},
+                       {"env", environment_of(container)},
                        {"cwd", container.cwd},
                        {"capabilities", capabilities_of(container, environment)},
                        {"noNewPrivileges", false}};
