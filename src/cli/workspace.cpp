@@ -84,7 +84,8 @@ Workspace::Workspace(Runtime& runtime_, const BuildOptions& options, const ops::
       fetcher(runtime.loop().get_executor(), runtime.pool(), *store, sources),
       sealer(runtime.pool(), *store, *snapshotter, fetcher),
       container_runtime(make_runtime(runtime.pool(), *store, sandbox)),
-      services{runtime.pool(), *store, *snapshotter, fetcher, *container_runtime,
+      emulation(runtime.loop().get_executor(), sandbox),
+      services{runtime.pool(), *store, *snapshotter, fetcher, *container_runtime, &emulation,
                &secrets, &ssh_agents} {}
 
 }  // namespace cobuild::cli

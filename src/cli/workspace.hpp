@@ -48,6 +48,7 @@ class Workspace {
   ops::LayerFetcher fetcher;
   ops::Sealer sealer;
   std::unique_ptr<ops::ContainerRuntime> container_runtime;
+  ops::Emulation emulation;
   ops::Services services;
 };
 

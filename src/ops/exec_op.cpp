@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -42,14 +43,27 @@ class ExecOp final : public solve::Op {
     ContainerSpec spec = make_spec(mounts);
     std::string const warning = services_.runtime.take_limits_warning(spec);
     if (!warning.empty()) step.warn(warning);
-    ExitStatus const status = co_await services_.runtime.run(
-        std::move(spec), [&step](int stream, std::string_view data) { step.log(stream, data); });
-    check(status);
+    // Native programs in an image for another platform run all the same: this may matter, or not.
+    std::string const obstacle = co_await find_obstacle();
+    std::optional<Error> failure;
+    try {
+      check(co_await services_.runtime.run(
+          std::move(spec), [&step](int stream, std::string_view data) { step.log(stream, data); }));
+    } catch (const Error& error) {
+      failure = obstacle.empty() ? error : error.with_context(obstacle);
+    }
+    if (failure) throw *std::move(failure);
     co_return co_await mounts.take_outputs();
   }
 
  private:
   [[nodiscard]] const pb::ExecOp& exec() const { return vertex_->op.exec(); }
+
+  /// Why programs of the op's platform do not run here; empty when they do.
+  Task<std::string> find_obstacle() {
+    if (services_.emulation == nullptr) co_return std::string();
+    co_return co_await services_.emulation->prepare(vertex_->op.platform());
+  }
 
   ContainerSpec make_spec(const ExecMounts& mounts) const {
     const pb::Meta& meta = exec().meta();

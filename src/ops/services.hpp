@@ -7,6 +7,7 @@
 #include "core/store/snapshotter.hpp"
 #include "core/store/store.hpp"
 #include "ops/exec/container.hpp"
+#include "ops/exec/emulation.hpp"
 #include "ops/layer_files.hpp"
 #include "ops/lend/secrets.hpp"
 #include "ops/lend/ssh_agents.hpp"
@@ -20,6 +21,7 @@ struct Services {
   store::Snapshotter& snapshotter;
   LayerFiles& files;
   ContainerRuntime& runtime;
+  Emulation* emulation = nullptr;       ///< Null: what is foreign is just tried.
   const Secrets* secrets = nullptr;     ///< --secret; null: none.
   const SshAgents* ssh_agents = nullptr;  ///< --ssh; null: none.
 };

@@ -71,7 +71,7 @@ class ExecMountsTest : public test::OpsTest {
   }
 
   std::vector<solve::Result> run(const pb::Op& op, std::vector<solve::Result> inputs = {}) {
-    Services const all{pool, process.store(), *snapshotter, files, runtime, &secrets, &agents};
+    Services const all{pool, process.store(), *snapshotter, files, runtime, nullptr, &secrets, &agents};
     std::vector<llb::Edge> edges;
     for (std::size_t i = 0; i < inputs.size(); ++i) edges.push_back({.vertex = vertex(local_op()), .output = 0});
     auto const exec = make_exec_op(all, vertex(op, std::move(edges)));
