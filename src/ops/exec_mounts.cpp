@@ -1,9 +1,9 @@
 #include "ops/exec_mounts.hpp"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "core/async/concurrency.hpp"
@@ -24,6 +24,8 @@ using store::Store;
 constexpr std::string_view kRootMount = "/";
 constexpr unsigned kPermissions = 0777;
 constexpr int kCacheCopies_max = 10000;
+/// In the directory of a cache mount whose source is a file.
+constexpr std::string_view kCachedFile = ".cobuild-cached-file";
 
 /// Secrets, agents and memory have none, whatever the field says (F2.3.14).
 bool has_output(const pb::Mount& mount) {
@@ -72,16 +74,21 @@ std::string cache_id(const pb::Mount& mount, const solve::Result& start) {
   return Store::cache_mount_on(id, layers + mount.selector());
 }
 
-/// All below `source`, a directory, with owners, modes and times, into the empty directory `target`.
-void copy_tree(const fs::path& source, const fs::path& target, const std::atomic<bool>& stop) {
+/// What `selector` names in the tree `source`, with owners, modes and times, into the empty directory
+/// `target`: as that directory itself, or as the one file in it.
+void copy_selected(const fs::path& source, const std::string& selector, const fs::path& target,
+                   const std::atomic<bool>& stop) {
   auto const tree = FileTree::open(source);
+  FileTree::Entry* const entry = tree->find(selector, true);
+  if (entry == nullptr) throw Error::from_errno(ENOENT, "open " + selector);
   TargetRoot const root(open_file(target, O_PATH | O_DIRECTORY));
   CopyOptions options;
   options.copy_dir_contents = true;
   options.stop = &stop;
   EntryCopier copier(*tree, root, options);
-  copier.copy(tree->root(), "/");
-  copier.copy_metadata(tree->root(), "/");
+  if (!entry->is_directory()) return copier.copy(*entry, "/" + std::string(kCachedFile));
+  copier.copy(*entry, "/");
+  copier.copy_metadata(*entry, "/");
 }
 
 }  // namespace
@@ -186,6 +193,7 @@ Task<void> ExecMounts::prepare_caches(solve::StepSink& step) {
     }
     cache.path =
         co_await services_.store.cache_mount(std::move(id), std::move(description), std::move(start));
+    if (!cache.start.layers.empty() && fs::exists(cache.path / kCachedFile)) cache.path /= kCachedFile;
   }
 }
 
@@ -218,19 +226,13 @@ Task<void> ExecMounts::hold(Cache& cache, std::string& id, solve::StepSink& step
 Task<std::optional<store::NewLayer>> ExecMounts::make_start(const Cache& cache, solve::StepSink& step) {
   std::shared_ptr<store::View> const tree =
       co_await view(co_await services_.files.directories(cache.start.layers, step));
-  UniqueFd selected = open_selected(tree->path(), cache.first().selector());
-  struct stat status = {};
-  if (::fstat(selected.get(), &status) != 0 || !S_ISDIR(status.st_mode)) {
-    throw Error(ErrorKind::kInvalidInput, "the source of the cache mount " + cache.first().dest() +
-                                              ", " + cache.first().selector() + ", is not a directory");
-  }
   store::NewLayer start = services_.store.new_layer();
-  auto copy = [tree, source = path_of(selected), target = start.fs()](const std::atomic<bool>& stop) {
-    copy_tree(source, target, stop);
+  auto copy = [tree, selector = "/" + cache.first().selector(),
+               target = start.fs()](const std::atomic<bool>& stop) {
+    copy_selected(tree->path(), selector, target, stop);
     return true;
   };
   co_await offload_stoppable(services_.pool, std::move(copy));
-  selected = UniqueFd();
   auto close = [tree] {
     tree->close();
     return true;

@@ -22,6 +22,16 @@ namespace {
 constexpr std::string_view kDefaultPath =
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";  // F1.4.18
 
+/// How messages about a step that failed begin.
+std::string describe_unfinished(const pb::Meta& meta) {
+  std::string command;
+  for (const std::string& word : meta.args()) {
+    if (!command.empty()) command += ' ';
+    command += word;
+  }
+  return "process " + go_quote(command) + " did not complete successfully";
+}
+
 class ExecOp final : public solve::Op {
  public:
   ExecOp(const Services& services, std::shared_ptr<const llb::Vertex> vertex)
@@ -72,9 +82,7 @@ class ExecOp final : public solve::Op {
     spec.env = process_environment(meta, vertex_->op.platform());
     mounts.add_to(spec);
     spec.cwd = meta.cwd().empty() ? "/" : meta.cwd();
-    UniqueFd const root = open_file(spec.rootfs, O_PATH | O_DIRECTORY);
-    ExecUser const user = resolve_exec_user(root.get(), meta.user());
-    spec.user = ContainerUser{user.uid, user.gid, user.additional_gids};
+    spec.user = find_user(spec.rootfs);
     spec.hostname = meta.hostname();
     for (const pb::HostIP& host : meta.extrahosts()) {
       spec.extra_hosts.push_back(ExtraHost{host.host(), host.ip()});
@@ -94,6 +102,16 @@ class ExecOp final : public solve::Op {
                                     limits.cpuperiod(), limits.cpuquota(),   limits.cpusetcpus(),
                                     limits.cpusetmems()};
     return spec;
+  }
+
+  [[nodiscard]] ContainerUser find_user(const std::filesystem::path& rootfs) const {
+    UniqueFd const root = open_file(rootfs, O_PATH | O_DIRECTORY);
+    try {
+      ExecUser const user = resolve_exec_user(root.get(), exec().meta().user());
+      return ContainerUser{user.uid, user.gid, user.additional_gids};
+    } catch (const Error& error) {
+      throw error.with_context(describe_unfinished(exec().meta()));
+    }
   }
 
   void check(const ExitStatus& status) const {
@@ -120,14 +138,9 @@ std::unique_ptr<solve::Op> make_exec_op(const Services& services,
 }
 
 std::string describe_failure(const pb::Meta& meta, const ExitStatus& status) {
-  std::string command;
-  for (const std::string& word : meta.args()) {
-    if (!command.empty()) command += ' ';
-    command += word;
-  }
   std::string const why = status.oom ? "cannot allocate memory"  // F8.1.24
                                      : "exit code: " + std::to_string(status.code);
-  return "process " + go_quote(command) + " did not complete successfully: " + why;
+  return describe_unfinished(meta) + ": " + why;
 }
 
 std::vector<std::string> process_environment(const pb::Meta& meta, const pb::Platform& platform) {

@@ -37,11 +37,14 @@ equal "$(cat "$WORK/bind/c")" changed
 mounts() {
   dockerfile <<DF
 $BASE
+FROM base AS seeds
+RUN mkdir /dir; echo seed > /dir/file; ln -s /dir/file /dir/link
 FROM base
 RUN --mount=type=cache,target=/k echo $1 >> /k/log; cat /k/log; ls -ldn /k
 RUN --mount=type=cache,target=/k --mount=type=cache,id=/k,target=/same test -s /same/log; cat /k/log | wc -l | grep -x $2
 RUN --mount=type=cache,target=/own,uid=7,gid=8,mode=0750 stat -c 'own %u:%g %a' /own; echo $1 >> /own/f; echo lines=\$(wc -l < /own/f)
 RUN --mount=type=cache,target=/seeded,from=base,source=/bin,id=seeded test -x /seeded/busybox; echo $1 >> /seeded/n; echo seeds=\$(wc -l < /seeded/n)
+RUN --mount=type=cache,target=/one,from=seeds,source=/dir/link,id=one-file echo $1 >> /one; echo one=\$(wc -l < /one)
 RUN --mount=type=cache,target=/ro,id=/k,readonly ! touch /ro/x 2>/dev/null; ! test -e /x
 RUN --mount=type=cache,target=/l,sharing=locked --mount=type=cache,id=/l,target=/l2,sharing=locked echo $1 > /l/x; cat /l2/x
 RUN --mount=type=cache,target=/p,sharing=private echo $1 > /p/x
@@ -53,11 +56,13 @@ ok build -o "type=local,dest=$WORK/cache" "$CONTEXT"
 says "own 7:8 750"
 says "lines=1"
 says "seeds=1"
+says "one=2"
 for left in k own seeded ro l l2 p same; do absent "$WORK/cache/$left"; done
 mounts second 2
 ok build "$CONTEXT"
 says "lines=2"
 says "seeds=2"
+says "one=3"
 matches '^#[0-9]+ .*drwxr-xr-x .* 0 +0 '
 # A step that ignores the cache begins with empty mounts (F1.11.14).
 mounts third 1
@@ -93,9 +98,13 @@ wait "$waiting" || fail "the lock of a killed process was kept"
 dockerfile <<DF
 $BASE
 RUN --mount=type=tmpfs,target=/t,size=1m df -k /t | grep ' 1024 '; ! dd if=/dev/zero of=/t/x bs=1M count=2 2>/dev/null
+RUN mkdir -m 0700 /p
+RUN --mount=type=tmpfs,target=/p --mount=type=tmpfs,target=/q stat -c '%n %a' /p /q
 RUN --mount=type=tmpfs,target=/bin/t touch /bin/t/x; grep ' /bin/t tmpfs' /proc/mounts
 DF
 ok build -o "type=local,dest=$WORK/tmpfs" "$CONTEXT"
+says "/p 700"
+says "/q 1777"
 absent "$WORK/tmpfs/t"
 absent "$WORK/tmpfs/bin/t"
 

@@ -262,6 +262,13 @@ TEST_F(ExecMountsTest, ParentsAreMountedBeforeChildren) {
   EXPECT_EQ(runtime.spec.mounts[1].destination, "/a/b");
 }
 
+TEST_F(ExecMountsTest, AUserThatIsNotThereIsTheStepsFailure) {
+  pb::Op op = exec_op();
+  op.mutable_exec()->mutable_meta()->set_user("nobody-here");
+  EXPECT_EQ(error_of(op), "process \"true\" did not complete successfully: unable to find user nobody-here: "
+                          "no matching entries in passwd file");
+}
+
 TEST_F(ExecMountsTest, TheRootIsATree) {
   pb::Op op = exec_op();
   op.mutable_exec()->mutable_mounts(0)->set_mounttype(pb::TMPFS);

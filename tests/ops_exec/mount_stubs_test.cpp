@@ -69,6 +69,17 @@ TEST_F(MountStubsTest, WhatTheRuntimeMadeIsRemoved) {
   EXPECT_TRUE(fs::is_symlink(root() / "etc/resolv.conf"));
 }
 
+TEST_F(MountStubsTest, TmpfsHasTheModeOfWhatItCovers) {
+  fs::create_directories(root() / "private");
+  fs::permissions(root() / "private", fs::perms::owner_all);
+  ContainerSpec spec = step({"/private", "/new", "/private/below", "/dev/shm"});
+  set_tmpfs_modes(spec);
+  EXPECT_EQ(spec.mounts[0].options, std::vector<std::string>{"mode=0700"});
+  EXPECT_EQ(spec.mounts[1].options, std::vector<std::string>{"mode=1777"});
+  EXPECT_TRUE(spec.mounts[2].options.empty()) << "it is on another mount";
+  EXPECT_TRUE(spec.mounts[3].options.empty()) << "the runtime makes it";
+}
+
 TEST_F(MountStubsTest, ParentsStayUnlessAskedFor) {
   MountStubs const stubs(step({"/cache/deep/er"}, false));
   fs::create_directories(root() / "cache/deep/er");

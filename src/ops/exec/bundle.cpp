@@ -66,6 +66,7 @@ Bundle::Bundle(const fs::path& parent, std::string id, const ContainerSpec& cont
     ContainerSpec lent = container;
     sockets_ = make_lent_files(lent, directory_);
     make_working_directory(lent);
+    set_tmpfs_modes(lent);
     make_mount_points(lent);
     environment.id = id_;
     environment.hosts_path = (directory_ / "hosts").string();

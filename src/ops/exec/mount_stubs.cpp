@@ -4,8 +4,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdio>
 #include <deque>
 #include <optional>
 #include <system_error>
@@ -18,6 +20,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kLinksMax = 255;
+constexpr unsigned kModeBits = 07777;
+constexpr unsigned kNewTmpfsMode = 01777;  ///< The kernel's.
 
 std::optional<struct stat> stat_of(const fs::path& path) {
   struct stat result = {};
@@ -156,6 +160,23 @@ void make_mount_points(const ContainerSpec& container) {
         mount.kind == ContainerMount::Kind::kTmpfs || fs::is_directory(mount.source, ignored);
     fs::path const path = resolve_inside(root, mount.destination);
     if (path != root) make_directories(root, on_directory ? path : path.parent_path(), {});
+  }
+}
+
+void set_tmpfs_modes(ContainerSpec& container) {
+  const fs::path& root = container.rootfs;
+  for (ContainerMount& mount : container.mounts) {
+    bool const below_another = std::any_of(
+        container.mounts.begin(), container.mounts.end(), [&mount](const ContainerMount& other) {
+          return mount.destination.starts_with(other.destination + "/");
+        });
+    if (mount.kind != ContainerMount::Kind::kTmpfs || below_another) continue;
+    if (is_below_runtime_mount(mount.destination)) continue;
+    auto const status = stat_of(resolve_inside(root, mount.destination));
+    unsigned const mode = status ? status->st_mode & kModeBits : kNewTmpfsMode;
+    std::array<char, 16> text{};
+    std::snprintf(text.data(), text.size(), "mode=%04o", mode);
+    mount.options.emplace_back(text.data());
   }
 }
 

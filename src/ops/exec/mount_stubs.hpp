@@ -35,6 +35,10 @@ class MountStubs {
 /// are missing: 0755 and root's, whatever the runtime would make of it. Blocking.
 void make_mount_points(const ContainerSpec& container);
 
+/// Gives the tmpfs mounts of `container` the modes that they have with runc, whatever the runtime: that
+/// of the directory beneath, 1777 where there is none. To be called before make_mount_points. Blocking.
+void set_tmpfs_modes(ContainerSpec& container);
+
 /// Makes the working directory of `container`, and what is missing above it, 0755 and the user's
 /// (F2.3.1). Blocking. \throws Error when it cannot be made.
 void make_working_directory(const ContainerSpec& container);
