@@ -77,11 +77,11 @@ DF
 "$WORK/bin/cobuild" --root "$STORE" build --progress plain "$CONTEXT" >"$WORK/slow" 2>&1 &
 slow=$!
 eventually bash -c "grep -rqsx in '$STORE/caches' || unshare --map-root-user --map-auto grep -rqsx in '$STORE/caches'"
-dockerfile <<DF
+cat >"$WORK/waiting.dockerfile" <<DF
 $BASE
 RUN --mount=type=cache,id=one,target=/k,sharing=locked cat /k/in && echo got-it > /k/next
 DF
-build "$CONTEXT" >"$WORK/waiting" 2>&1 &
+build -f "$WORK/waiting.dockerfile" "$CONTEXT" >"$WORK/waiting" 2>&1 &
 waiting=$!
 dockerfile <<DF
 $BASE

@@ -74,7 +74,7 @@ class Mount {
 
   [[nodiscard]] const std::filesystem::path& target() const noexcept { return target_; }
 
-  /// Unmounts now; fails if busy.
+  /// Unmounts now; fails if it stays busy for some seconds. Blocking.
   void unmount();
 
  private:
