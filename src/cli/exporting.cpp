@@ -148,8 +148,10 @@ Task<oci::ExportImage> make_image(const ExportOptions& options, const BuiltTarge
           ? oci::default_image_config(target.platform.os(), target.platform.architecture(),
                                       target.platform.variant())
           : target.image_config;
-  co_return oci::export_of(oci::build_image(config, layers, image_options), layers,
-                           epoch.value_or(now()));
+  oci::ExportImage image = oci::export_of(oci::build_image(config, layers, image_options), layers,
+                                          epoch.value_or(now()));
+  if (!target.image_config.empty()) image.platform = ops::to_oci(target.platform);
+  co_return image;
 }
 
 /// The image, or the index of all platforms' images.

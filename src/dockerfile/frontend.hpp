@@ -95,7 +95,7 @@ struct Lowered {
   /// The config that the target's base image had; unset for scratch. Its history entries keep their
   /// dates when an epoch is set (F10.96).
   std::optional<std::string> base_image_config;
-  pb::Platform platform;           ///< Of the result.
+  pb::Platform platform;           ///< The one built for, whatever the base image says of itself.
   std::optional<Timestamp> epoch;  ///< SOURCE_DATE_EPOCH.
   std::vector<Warning> warnings;
   std::string target_stage;        ///< Its name, "stage-N" when it has none, "" when it is the only one.

@@ -103,7 +103,7 @@ class Lowering {
                             .data = *conversion_.file.text,
                             .definition = dockerfile_definition(conversion_.options, platform)};
     lowered.definition = encode(target_->state.tree, platform, &source);
-    lowered.platform = to_pb(target_->image.platform);
+    lowered.platform = to_pb(oci::normalize_platform(conversion_.target_platform));
     lowered.image_config = oci::to_json(full_config());
     lowered.base_image_config = target_->base_image_config;
     lowered.epoch = conversion_.epoch;

@@ -42,6 +42,8 @@ struct ExportImage {
   /// Normalised names ("docker.io/library/alpine:latest"); may be none.
   std::vector<std::string> names;
   std::map<std::string, std::string> descriptor_annotations;
+  /// Of the descriptor in index.json, where a frontend chose one.
+  std::optional<Platform> platform;
 };
 
 /// The export of one image, which has no names yet. `layers`: those that it was built from.

@@ -93,7 +93,8 @@ ExportImage export_of(BuiltImage image, const std::vector<ImageLayer>& layers, T
                   .config = image.config_digest,
                   .created = created,
                   .names = {},
-                  .descriptor_annotations = {}};
+                  .descriptor_annotations = {},
+                  .platform = {}};
   out.documents.push_back({.media_type = std::move(image.config_media_type),
                            .digest = image.config_digest,
                            .text = std::move(image.config)});
@@ -128,13 +129,15 @@ ExportImage index_of(const std::vector<std::pair<Platform, const ExportImage*>>&
           .config = {},
           .created = created,
           .names = {},
-          .descriptor_annotations = {}};
+          .descriptor_annotations = {},
+          .platform = {}};
 }
 
 Descriptor root_descriptor(const ExportImage& image) {
   Descriptor descriptor =
       describe(image.root.media_type, image.root.digest, image.root.text.size());
   descriptor.annotations = image.descriptor_annotations;
+  descriptor.platform = image.platform;
   descriptor.annotations.try_emplace(kCreatedAnnotation, format_seconds(image.created));
   return descriptor;
 }

@@ -318,6 +318,7 @@ TEST(Metadata, InlinesEmbeddedJson) {
 TEST(Metadata, DescribesTheImage) {
   Sample sample = make_sample();
   sample.image.names = {"docker.io/library/a:1", "docker.io/library/b:1"};
+  sample.image.platform = parse_platform("linux/arm/v7");
   std::map<std::string, std::string> const response = export_response(sample.image);
   EXPECT_EQ(response.at("containerimage.digest"), sample.image.root.digest.to_string());
   EXPECT_EQ(response.at("containerimage.config.digest"), sample.image.config->to_string());
@@ -327,6 +328,7 @@ TEST(Metadata, DescribesTheImage) {
   std::string const text = read_text(path);
   EXPECT_THAT(text, HasSubstr("\"containerimage.descriptor\": {\n    \"mediaType\": "));
   EXPECT_THAT(text, HasSubstr("\"org.opencontainers.image.created\": \"2023-11-14T22:13:20Z\""));
+  EXPECT_THAT(text, HasSubstr("\"variant\": \"v7\""));
 }
 
 bool has_program(const std::string& name) {
