@@ -82,7 +82,12 @@ class ExecOp final : public solve::Op {
     spec.env = process_environment(meta, vertex_->op.platform());
     mounts.add_to(spec);
     spec.cwd = meta.cwd().empty() ? "/" : meta.cwd();
-    spec.user = find_user(spec.rootfs);
+    UniqueFd const root = open_file(spec.rootfs, O_PATH | O_DIRECTORY);
+    spec.user = find_user(root.get());
+    bool const has_home = std::ranges::any_of(
+        spec.env, [](const std::string& entry) { return entry.starts_with("HOME="); });
+    // As runc does by itself; crun sets none for users that are not listed.
+    if (!has_home) spec.env.push_back("HOME=" + find_home(root.get(), spec.user.uid));
     spec.hostname = meta.hostname();
     for (const pb::HostIP& host : meta.extrahosts()) {
       spec.extra_hosts.push_back(ExtraHost{host.host(), host.ip()});
@@ -104,11 +109,10 @@ class ExecOp final : public solve::Op {
     return spec;
   }
 
-  [[nodiscard]] ContainerUser find_user(const std::filesystem::path& rootfs) const {
-    UniqueFd const root = open_file(rootfs, O_PATH | O_DIRECTORY);
+  [[nodiscard]] ContainerUser find_user(int root) const {
     try {
-      ExecUser const user = resolve_exec_user(root.get(), exec().meta().user());
-      return ContainerUser{user.uid, user.gid, user.additional_gids};
+      ExecUser user = resolve_exec_user(root, exec().meta().user());
+      return ContainerUser{user.uid, user.gid, std::move(user.additional_gids)};
     } catch (const Error& error) {
       throw error.with_context(describe_unfinished(exec().meta()));
     }

@@ -3,6 +3,8 @@
 /// RUN: one vertex of type exec, run in a container.
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "core/llb/definition.hpp"
 #include "core/solve/op.hpp"

@@ -175,6 +175,27 @@ ExecUser lookup_exec_user(std::string_view spec, std::optional<std::string_view>
   return user;
 }
 
+namespace {
+
+/// What is unreadable is as if it were missing; a name then is not found.
+std::optional<std::string> try_read_user_file(int root_fd, std::string_view path) {
+  try {
+    return read_user_file(root_fd, path);
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
+}  // namespace
+
+std::string find_home(int root_fd, std::uint32_t uid) {
+  std::optional<std::string> const passwd = try_read_user_file(root_fd, "/etc/passwd");
+  for (const PasswdEntry& entry : parse_passwd(passwd.value_or(""))) {
+    if (entry.uid == uid) return entry.home;
+  }
+  return "/";
+}
+
 std::optional<std::string> read_user_file(int root_fd, std::string_view path) {
   int error = 0;
   // O_NONBLOCK: opening a fifo that an image put there must not wait for its other end.
@@ -202,15 +223,8 @@ std::optional<std::string> read_user_file(int root_fd, std::string_view path) {
 
 ExecUser resolve_exec_user(int root_fd, std::string_view spec) {
   if (auto pair = parse_numeric_pair(spec)) return *pair;
-  auto read = [root_fd](std::string_view path) -> std::optional<std::string> {
-    try {
-      return read_user_file(root_fd, path);
-    } catch (const Error&) {
-      return std::nullopt;  // As unreadable as a missing one; a name then is not found.
-    }
-  };
-  std::optional<std::string> const passwd = read("/etc/passwd");
-  std::optional<std::string> const group = read("/etc/group");
+  std::optional<std::string> const passwd = try_read_user_file(root_fd, "/etc/passwd");
+  std::optional<std::string> const group = try_read_user_file(root_fd, "/etc/group");
   return lookup_exec_user(spec, passwd, group);
 }
 

@@ -55,6 +55,10 @@ struct ExecUser {
 /// cannot be opened count as missing. "uid:gid" reads nothing. Blocking.
 [[nodiscard]] ExecUser resolve_exec_user(int root_fd, std::string_view spec);
 
+/// The home directory of a user by /etc/passwd of the root at `root_fd`; "/" when it lists none.
+/// Blocking.
+[[nodiscard]] std::string find_home(int root_fd, std::uint32_t uid);
+
 /// A file such as /etc/passwd beneath `root_fd`, links resolved inside the root; nullopt when it
 /// does not exist. Blocking. \throws Error when it is no regular file or too large.
 [[nodiscard]] std::optional<std::string> read_user_file(int root_fd, std::string_view path);

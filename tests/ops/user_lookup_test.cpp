@@ -98,5 +98,15 @@ TEST(ResolveExecUser, FollowsLinksInsideTheRootOnly) {
   EXPECT_EQ(resolve_exec_user(fd.get(), "bob").gid, 78U);
 }
 
+TEST(FindHome, IsTheRootForUsersThatAreNotListed) {
+  TempDir const root = TempDir::create(std::filesystem::temp_directory_path(), "users-");
+  UniqueFd const fd = open_file(root.path(), O_PATH | O_DIRECTORY);
+  EXPECT_EQ(find_home(fd.get(), 77), "/");
+  std::filesystem::create_directories(root.path() / "etc");
+  std::ofstream(root.path() / "etc/passwd") << kPasswd;
+  EXPECT_EQ(find_home(fd.get(), 77), "/home/bob");
+  EXPECT_EQ(find_home(fd.get(), 4242), "/");
+}
+
 }  // namespace
 }  // namespace cobuild::ops

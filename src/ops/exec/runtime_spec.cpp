@@ -248,9 +248,14 @@ json::array environment_of(const ContainerSpec& container) {
 
 json::object process_of(const ContainerSpec& container, const SpecEnvironment& environment) {
   json::object user{{"uid", container.user.uid}, {"gid", container.user.gid}};
-  if (!container.user.additional_gids.empty() && !environment.single_id) {
+  if (!environment.single_id) {
+    // The group itself is among them, as containerd has it: getgroups() and id(1) show it.
+    const auto& additional = container.user.additional_gids;
     json::array gids;
-    for (std::uint32_t gid : container.user.additional_gids) gids.emplace_back(gid);
+    if (std::ranges::find(additional, container.user.gid) == additional.end()) {
+      gids.emplace_back(container.user.gid);
+    }
+    for (std::uint32_t gid : additional) gids.emplace_back(gid);
     user["additionalGids"] = std::move(gids);
   }
   json::object process{{"terminal", false},
