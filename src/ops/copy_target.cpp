@@ -92,8 +92,12 @@ std::vector<std::string> TargetRoot::make_directories(const std::string& path, m
     }
     std::string const name = relative(part);
     if (::mkdirat(fd(), name.c_str(), mode) != 0) throw path_error("mkdir", part, errno);
-    // Once more, for the umask.
-    if (::fchmodat(fd(), name.c_str(), mode, 0) != 0) throw path_error("chmod", part, errno);
+    // Once more, for the umask; but what a parent with setgid hands down stays.
+    auto const made = status(part);
+    mode_t const inherited = made ? made->st_mode & S_ISGID : 0;
+    if (::fchmodat(fd(), name.c_str(), mode | inherited, 0) != 0) {
+      throw path_error("chmod", part, errno);
+    }
     created.push_back(part);
     apply(fd(), name, part, attributes);
   }

@@ -404,6 +404,9 @@ class EntryCopier::Impl {
   void copy_times(const Entry& source, int parent, const std::string& name,
                   const std::string& path) const {
     std::array<timespec, 2> times{source.accessed, source.modified};
+    // The root of a context is nobody's: its metadata is not transferred.
+    bool const is_nobodys = source.parent == nullptr && tree_.kind() == FileTree::Kind::kLocal;
+    if (is_nobodys) times[0].tv_nsec = times[1].tv_nsec = UTIME_NOW;
     if (options_.time) times = {*options_.time, *options_.time};
     if (::utimensat(parent, name.c_str(), times.data(), AT_SYMLINK_NOFOLLOW) != 0) {
       throw path_error("utimes", path, errno);
@@ -419,7 +422,10 @@ class EntryCopier::Impl {
     for (const auto& [name, value] : xattrs) {
       // Written straight into a layer these would hide files below it.
       if (name.starts_with("user.overlay.") || name.starts_with("trusted.overlay.")) continue;
-      if (tree_.kind() == FileTree::Kind::kLocal && name.starts_with("com.apple.")) continue;
+      if (tree_.kind() == FileTree::Kind::kLocal &&
+          (name.starts_with("com.apple.") || name == "security.capability")) {
+        continue;  // What is sent to BuildKit gets its owner last, and so loses its capabilities.
+      }
       static_cast<void>(set_xattr_at(parent, target_name, name, value));
     }
   }

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -286,6 +287,28 @@ TEST_F(FileActions, F10_15_OwnersOfCreatedParents) {
   own(action, 5, 6);
   run(action);
   EXPECT_EQ(listing(dst()), "old/ 0755\nold/new/ 0755 5:6\nold/new/a 0644 A 5:6\n");
+}
+
+TEST_F(FileActions, CreatedParentsInheritSetgid) {
+  put_text(src() / "f", "f");
+  fs::create_directories(dst() / "shared");
+  ASSERT_EQ(::chmod((dst() / "shared").c_str(), 02775), 0);
+  run(copy("f", "/shared/new/f"));
+  EXPECT_EQ(
+      TargetRoot(open_file(dst(), O_RDONLY | O_DIRECTORY)).status("/shared/new")->st_mode & 07777,
+      02755U);
+}
+
+TEST_F(FileActions, CapabilitiesOfAContextAreNotTaken) {
+  put_text(src() / "f", "f");
+  std::string const capability("\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 20);
+  ASSERT_EQ(::setxattr((src() / "f").c_str(), "security.capability", capability.data(),
+                       capability.size(), 0),
+            0);
+  run(copy("f", "/local"), FileTree::Kind::kLocal);
+  run(copy("f", "/of-a-stage"));
+  EXPECT_LT(::getxattr((dst() / "local").c_str(), "security.capability", nullptr, 0), 0);
+  EXPECT_EQ(::getxattr((dst() / "of-a-stage").c_str(), "security.capability", nullptr, 0), 20);
 }
 
 TEST_F(FileActions, F10_16_OctalModes) {
