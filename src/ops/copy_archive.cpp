@@ -171,7 +171,7 @@ class Unpacker {
     }
     bool const is_directory =
         archive_entry_hardlink(entry) == nullptr && archive_entry_filetype(entry) == AE_IFDIR;
-    std::string const parent = root_.resolve(go_path::dir(name));
+    std::string const parent = find_parent(name);
     static_cast<void>(root_.make_directories(parent, 0755, {.owner = Owner{}, .time = {}}));
     std::string const path = name == "/" ? name : go_path::join(parent, go_path::base(name));
     TargetRoot::Place const place = root_.place(path, "open");
@@ -184,6 +184,19 @@ class Unpacker {
     if (archive_entry_hardlink(entry) == nullptr || !is_link(place))
       set_metadata(entry, place, path);
     if (is_directory) directory_times_.emplace_back(path, times_of(entry));
+  }
+
+  /// The directory of an entry, links followed. What is missing is made later, but not what a link
+  /// leads to.
+  [[nodiscard]] std::string find_parent(const std::string& name) const {
+    std::string const written = go_path::dir(name);
+    std::string parent = root_.resolve(written);
+    if (written == "/" || root_.status(parent)) return parent;
+    std::string const above = root_.resolve(go_path::dir(written));
+    if (root_.status(go_path::join(above, go_path::base(written)))) {
+      throw path_error("open", name, ENOENT);
+    }
+    return parent;
   }
 
   [[nodiscard]] static bool is_link(const TargetRoot::Place& place) {

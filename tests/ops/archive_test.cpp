@@ -173,6 +173,7 @@ TEST_F(Archives, NothingLeavesTheDestination) {
       src() / "t", ARCHIVE_FILTER_NONE,
       {{.name = "../../up", .text = "1"},
        {.name = "/abs", .text = "2"},
+       {.name = outside.relative_path().string(), .mode = S_IFDIR | 0755},
        {.name = "l", .mode = S_IFLNK | 0777, .text = outside.string()},
        {.name = "l/evil", .text = "3"},
        {.name = "r", .mode = S_IFLNK | 0777, .text = "../../../../../../../.." + outside.string()},
@@ -185,6 +186,18 @@ TEST_F(Archives, NothingLeavesTheDestination) {
   EXPECT_TRUE(fs::exists(dst() / "x/y/abs"));
   EXPECT_TRUE(fs::equivalent(dst() / "x/y/up", dst() / "x/y/hard"));
   EXPECT_EQ(test::text_of(dst() / "x/y" / outside.relative_path() / "evil"), "3");
+}
+
+TEST_F(Archives, WhatALinkLeadsToIsNotMade) {
+  write_tar(
+      src() / "t", ARCHIVE_FILTER_NONE,
+      {{.name = "l", .mode = S_IFLNK | 0777, .text = "/missing"}, {.name = "l/f", .text = "1"}});
+  try {
+    add("/t", "/x");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_STREQ(error.what(), "unpack /t to /x: open /l/f: no such file or directory");
+  }
 }
 
 TEST_F(Archives, ABrokenOneSaysSo) {
