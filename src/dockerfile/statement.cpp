@@ -3,6 +3,8 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
 
+#include <algorithm>
+#include <array>
 #include <functional>
 #include <map>
 
@@ -233,12 +235,21 @@ bool may_have_heredocs(const Statement& statement) {
   return !statement.json && (keyword == "run" || keyword == "copy" || keyword == "add");
 }
 
+/// Whether an instruction ends in the config, where BuildKit has U+FFFD for what is no UTF-8.
+bool is_only_text(const std::string& keyword) {
+  constexpr std::array<std::string_view, 7> kKeywords{"arg",         "cmd",   "entrypoint", "env",
+                                                      "healthcheck", "label", "maintainer"};
+  return std::ranges::any_of(
+      kKeywords, [&](std::string_view one) { return equals_ignoring_case(keyword, one); });
+}
+
 }  // namespace
 
 Statement parse_statement(std::string_view line, char escape) {
   Statement statement;
-  statement.original = line;
-  auto const [keyword, rest] = cut_blanks(trim_space(line));
+  std::string const keyword_only(cut_blanks(trim_space(line)).first);
+  statement.original = is_only_text(keyword_only) ? to_valid_utf8(line) : std::string(line);
+  auto const [keyword, rest] = cut_blanks(trim_space(statement.original));
   statement.keyword = keyword;
   std::string_view args;
   if (rest) args = trim_space(take_flags(*rest, escape, statement.flags));

@@ -37,6 +37,11 @@ std::string absolute_path(const std::string& parent, const std::string& path) {
   return go_path::is_absolute(path) ? path : go_path::join(parent, path);
 }
 
+std::string with_separator(std::string path, char from, char to) {
+  std::ranges::replace(path, from, to);
+  return path;
+}
+
 }  // namespace
 
 void StepBuilder::build() {
@@ -151,11 +156,14 @@ std::vector<std::string> StepBuilder::with_shell(const std::vector<std::string>&
 }
 
 void StepBuilder::enter_directory(const std::string& path) {
-  std::string parent = stage_.image.config.working_dir;
+  std::string& working_dir = stage_.image.config.working_dir;
+  bool const windows = stage_.platform->os == "windows";  // Its configs have backslashes (F1.8.15).
+  std::string parent = windows ? with_separator(working_dir, '\\', '/') : working_dir;
   if (parent.empty()) parent = "/";
   if (!go_path::is_absolute(parent)) parent = go_path::join("/", parent);
-  stage_.image.config.working_dir = absolute_path(parent, path);
-  stage_.state.directory = stage_.image.config.working_dir;
+  stage_.state.directory = absolute_path(parent, windows ? with_separator(path, '\\', '/') : path);
+  working_dir =
+      windows ? with_separator(stage_.state.directory, '/', '\\') : stage_.state.directory;
 }
 
 void StepBuilder::apply_to(const EnvCommand& command) {

@@ -144,6 +144,12 @@ TEST(Parse, OnlyFilesMayHaveBytesThatAreNoUtf8) {
   }
 }
 
+TEST(Parse, TextsOfTheConfigMayHaveBytesThatAreNoUtf8) {
+  Parsed const parsed =
+      parse("FROM a\nLABEL l=\xE9\nMAINTAINER \xE9 x\nCMD [\"\xE9\"]\nENV A=\xE9", "Dockerfile");
+  EXPECT_TRUE(parsed.errors.empty());
+}
+
 TEST(Parse, LongLinesAreRefused) {
   std::string const prefix = "FROM a\nRUN ";
   EXPECT_TRUE(parse(prefix + std::string(65531, 'x'), "Dockerfile").errors.empty());
