@@ -396,7 +396,9 @@ PatternSet compile_patterns(const std::vector<std::string>& patterns, std::strin
   try {
     return PatternSet(patterns);
   } catch (const Error& error) {
-    throw error.with_context("invalid " + std::string(what));
+    std::string list;
+    for (const std::string& pattern : patterns) list += (list.empty() ? "" : " ") + pattern;
+    throw error.with_context("invalid " + std::string(what) + ": [" + list + "]");
   }
 }
 
