@@ -9,10 +9,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <functional>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
+#include <vector>
 
 #include "core/base/error.hpp"
 #include "core/sys/tree.hpp"
@@ -298,9 +300,11 @@ void write_layer_tar(const std::filesystem::path& layer_dir,
   LayerDiff(layer_dir, lower_dirs, options, out).run();
 }
 
-SealedLayer seal_layer(const std::filesystem::path& layer_dir,
-                       const std::vector<std::filesystem::path>& lower_dirs,
-                       const SealOptions& options, int out_fd) {
+namespace {
+
+/// Packs the tar that `write_tar` gives to the function that it is called with.
+SealedLayer pack_tar(const SealOptions& options, int out_fd,
+                     const std::function<void(const ByteFn&)>& write_tar) {
   DigestWriter tar_hash;
   DigestWriter blob_hash;
   std::int64_t tar_bytes = 0;
@@ -313,7 +317,7 @@ SealedLayer seal_layer(const std::filesystem::path& layer_dir,
     blob_bytes += static_cast<std::int64_t>(data.size());
     write_fully(out_fd, data, "a layer's blob");
   });
-  write_layer_tar(layer_dir, lower_dirs, options.diff, [&](std::span<const std::byte> data) {
+  write_tar([&](std::span<const std::byte> data) {
     tar_hash.write(data);
     tar_bytes += static_cast<std::int64_t>(data.size());
     stream.write(data);
@@ -324,6 +328,31 @@ SealedLayer seal_layer(const std::filesystem::path& layer_dir,
                      .blob_digest = BlobDigest(is_packed ? blob_hash.finish() : diff_id),
                      .blob_bytes = blob_bytes,
                      .tar_bytes = tar_bytes};
+}
+
+}  // namespace
+
+SealedLayer seal_layer(const std::filesystem::path& layer_dir,
+                       const std::vector<std::filesystem::path>& lower_dirs,
+                       const SealOptions& options, int out_fd) {
+  return pack_tar(options, out_fd, [&](const ByteFn& out) {
+    write_layer_tar(layer_dir, lower_dirs, options.diff, out);
+  });
+}
+
+SealedLayer repack_layer(int blob_fd, const SealOptions& options, int out_fd) {
+  return pack_tar(options, out_fd, [blob_fd](const ByteFn& out) {
+    InflateStream stream({}, out);
+    std::vector<std::byte> buffer(std::size_t{1} << 20);
+    for (;;) {
+      ssize_t const n = ::read(blob_fd, buffer.data(), buffer.size());
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) throw Error::from_errno(errno, "read a layer's blob");
+      if (n == 0) break;
+      stream.write(std::span(buffer).first(static_cast<std::size_t>(n)));
+    }
+    stream.finish();
+  });
 }
 
 }  // namespace cobuild::oci

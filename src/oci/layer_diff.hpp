@@ -60,4 +60,9 @@ struct SealedLayer {
                                      const std::vector<std::filesystem::path>& lower_dirs,
                                      const SealOptions& options, int out_fd);
 
+/// The same for a layer that is a blob already, open at its beginning as `blob_fd`: its tar is kept
+/// as it is, and so its diff ID. `options.diff` does not matter.
+/// \throws Error kCorrupt when the blob does not unpack; kUnavailable for a full disk.
+[[nodiscard]] SealedLayer repack_layer(int blob_fd, const SealOptions& options, int out_fd);
+
 }  // namespace cobuild::oci

@@ -1,5 +1,7 @@
 #include "ops/sealer.hpp"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -7,6 +9,7 @@
 #include "core/base/assert.hpp"
 #include "core/base/error.hpp"
 #include "core/base/timings.hpp"
+#include "core/sys/fs.hpp"
 #include "oci/layer_diff.hpp"
 #include "oci/spec/media_type.hpp"
 
@@ -27,6 +30,16 @@ const store::LayerBlob* usable_blob(const store::Layer& layer, const SealRequest
   if (any == nullptr || request.force) return nullptr;
   // Layers from a registry keep their form; our own are packed as asked for.
   return any->sources.empty() ? nullptr : any;
+}
+
+/// The blob to make another one of, or null when none can be had: here rather than elsewhere.
+const store::LayerBlob* repackable_blob(const store::Store& store, const store::Layer& layer) {
+  const store::LayerBlob* found = nullptr;
+  for (const store::LayerBlob& blob : layer.blobs) {
+    if (blob.present && store.has_blob(blob.digest)) return &blob;
+    if (!blob.sources.empty()) found = &blob;
+  }
+  return found;
 }
 
 oci::ImageLayer describe(const store::Layer& layer, const store::LayerBlob& blob, DiffId diff_id) {
@@ -107,7 +120,52 @@ Task<oci::ImageLayer> Sealer::seal_one(store::LayerChain chain, std::size_t posi
       co_return describe(layer, *blob, *layer.diff_id);
     }
   }
+  if (mode.keep && layer.diff_id) {
+    if (const store::LayerBlob* blob = repackable_blob(store_, layer)) {
+      co_return co_await repack(id, *blob, request, step);
+    }
+  }
   co_return co_await pack(std::move(chain), position, request, mode, step);
+}
+
+Task<oci::ImageLayer> Sealer::repack(store::LayerId id, store::LayerBlob blob, SealRequest request,
+                                     solve::StepSink& step) {
+  Timings::Span const span(Phase::kSeal);
+  if (!blob.present || !store_.has_blob(blob.digest)) {
+    store::LayerChain one(1, id);
+    co_await fetcher_.fetch_blobs(std::move(one), step);
+  }
+  store::Layer const layer = store_.get_layer(id);
+  store::NewBlob file = co_await store_.new_blob();
+  oci::SealOptions options;
+  options.compression = request.compression;
+  options.level = request.level;
+  options.pool = &pool_;
+  step.status(seal_status(layer), 0, 0, false);
+  UniqueFd const packed = open_file(store_.blob_path(blob.digest), O_RDONLY);
+  auto seal = [&options, from = packed.get(), to = file.fd()] {
+    return oci::repack_layer(from, options, to);
+  };
+  oci::SealedLayer const sealed = co_await offload(pool_, seal);
+  if (sealed.diff_id != *layer.diff_id) {
+    throw Error(ErrorKind::kCorrupt, "blob " + blob.digest.to_string() + " has not the diff ID " +
+                                         layer.diff_id->to_string() + " of its layer");
+  }
+  step.status(seal_status(layer), sealed.blob_bytes, sealed.blob_bytes, true);
+  co_return co_await keep_blob(id, std::move(file), sealed, request, true);
+}
+
+Task<oci::ImageLayer> Sealer::keep_blob(store::LayerId id, store::NewBlob file,
+                                        oci::SealedLayer sealed, SealRequest request, bool keep) {
+  co_await store_.commit_blob(std::move(file), sealed.blob_digest, sealed.blob_bytes);
+  auto const family = oci::TypeFamily::kOci;
+  store::LayerBlob blob{sealed.blob_digest,
+                        sealed.blob_bytes,
+                        std::string(oci::layer_type(request.compression, family)),
+                        {},
+                        true};
+  if (keep) co_await store_.set_sealed(id, sealed.diff_id, blob);
+  co_return describe(store_.get_layer(id), blob, sealed.diff_id);
 }
 
 Task<oci::ImageLayer> Sealer::pack(store::LayerChain chain, std::size_t position,
@@ -134,16 +192,8 @@ Task<oci::ImageLayer> Sealer::pack(store::LayerChain chain, std::size_t position
   };
   oci::SealedLayer const sealed = co_await offload(pool_, seal);
   step.status(seal_status(layer), sealed.blob_bytes, sealed.blob_bytes, true);
-  co_await store_.commit_blob(std::move(file), sealed.blob_digest, sealed.blob_bytes);
-  auto const family = oci::TypeFamily::kOci;
-  store::LayerBlob blob{sealed.blob_digest,
-                        sealed.blob_bytes,
-                        std::string(oci::layer_type(request.compression, family)),
-                        {},
-                        true};
   // A clamped form is for this export only: the layer in the store keeps its own times.
-  if (mode.keep) co_await store_.set_sealed(id, sealed.diff_id, blob);
-  co_return describe(layer, blob, sealed.diff_id);
+  co_return co_await keep_blob(id, std::move(file), sealed, request, mode.keep);
 }
 
 }  // namespace cobuild::ops

@@ -12,6 +12,7 @@
 #include "core/store/store.hpp"
 #include "oci/compression.hpp"
 #include "oci/image_config_patch.hpp"
+#include "oci/layer_diff.hpp"
 #include "ops/layer_fetcher.hpp"
 
 namespace cobuild::ops {
@@ -45,6 +46,12 @@ class Sealer {
  private:
   Task<oci::ImageLayer> seal_one(store::LayerChain chain, std::size_t position, bool together,
                                  SealRequest request, solve::StepSink& step);
+  /// Another blob of the same tar.
+  Task<oci::ImageLayer> repack(store::LayerId id, store::LayerBlob blob, SealRequest request,
+                               solve::StepSink& step);
+  /// Takes a finished blob into the store; as the layer's own if `keep`.
+  Task<oci::ImageLayer> keep_blob(store::LayerId id, store::NewBlob file, oci::SealedLayer sealed,
+                                  SealRequest request, bool keep);
   struct PackMode {
     bool clamp = false;     ///< To SealRequest::mtime_max.
     bool keep = true;       ///< The blob is the layer's own: later builds take it.

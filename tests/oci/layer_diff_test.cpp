@@ -299,6 +299,24 @@ TEST_F(LayerDiff, SealingGivesTheSameBlobWithAnyNumberOfThreads) {
   }
 }
 
+TEST_F(LayerDiff, RepackingKeepsTheTar) {
+  add(upper_ / "f", std::string(300'000, 'x'));
+  UniqueFd const gzip = test::file_with("");
+  SealedLayer const sealed = seal_layer(upper_, {}, {.diff = {}, .level = {}}, gzip.get());
+  for (Compression const compression : {Compression::kNone, Compression::kGzip, Compression::kZstd}) {
+    ASSERT_EQ(::lseek(gzip.get(), 0, SEEK_SET), 0);
+    UniqueFd const fd = test::file_with("");
+    SealedLayer const repacked = repack_layer(
+        gzip.get(), {.diff = {}, .compression = compression, .level = {}}, fd.get());
+    EXPECT_EQ(repacked.diff_id, sealed.diff_id);
+    EXPECT_EQ(repacked.blob_digest == sealed.blob_digest, compression == Compression::kGzip);
+  }
+  ASSERT_EQ(::ftruncate(gzip.get(), sealed.blob_bytes / 2), 0);
+  ASSERT_EQ(::lseek(gzip.get(), 0, SEEK_SET), 0);
+  UniqueFd const fd = test::file_with("");
+  EXPECT_THROW((void)repack_layer(gzip.get(), {.diff = {}, .level = {}}, fd.get()), Error);
+}
+
 TEST_F(LayerDiff, AFullDiskIsSaid) {
   add(upper_ / "f", std::string(100'000, 'x'));
   UniqueFd const full(::open("/dev/full", O_WRONLY | O_CLOEXEC));
