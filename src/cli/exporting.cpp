@@ -34,6 +34,8 @@ struct ExportOptions {
   bool delete_extra = false;  ///< local, mode=delete.
   bool platform_split = true;  ///< local: each platform in a directory of its own (F4.4.1).
   std::map<std::string, std::string> annotations;
+  std::map<std::string, std::string> descriptor_annotations;
+  bool annotates_index = false;
 };
 
 [[noreturn]] void refuse(const std::string& what) { throw Error(ErrorKind::kInvalidInput, what); }
@@ -93,6 +95,28 @@ std::vector<std::string> parse_names(const std::string& value) {
   return names;
 }
 
+/// "annotation[-TYPE][[PLATFORM]].KEY" (F4.2).
+void parse_annotation(const std::string& key, const std::string& value, ExportOptions& options) {
+  std::string kind = key.substr(std::string_view("annotation").size());
+  std::size_t const dot = kind.find('.');
+  if (dot == std::string::npos) return;
+  std::string const name = kind.substr(dot + 1);
+  kind.resize(dot);
+  if (kind.ends_with(']')) {
+    throw Error(ErrorKind::kUnsupported, key + ": annotations of one platform are not supported yet: "
+                                               "leave out the platform");
+  }
+  if (kind.empty() || kind == "-manifest") {
+    options.annotations[name] = value;
+  } else if (kind == "-manifest-descriptor") {
+    options.descriptor_annotations[name] = value;
+  } else if (kind == "-index" || kind == "-index-descriptor") {
+    options.annotates_index = true;
+  } else if (kind.starts_with('-')) {
+    refuse("unrecognized annotation type " + kind.substr(1));
+  }
+}
+
 ExportOptions parse_options(const OutputOptions& output) {
   ExportOptions options;
   for (const auto& [key, value] : output.attributes) {
@@ -113,8 +137,7 @@ ExportOptions parse_options(const OutputOptions& output) {
       throw Error(ErrorKind::kUnsupported, "pushing is not supported yet: export type=oci and push "
                                            "it with another tool");
     }
-    constexpr std::string_view kAnnotation = "annotation.";
-    if (key.starts_with(kAnnotation)) options.annotations[key.substr(kAnnotation.size())] = value;
+    if (key.starts_with("annotation")) parse_annotation(key, value, options);
   }
   return options;
 }
@@ -150,6 +173,7 @@ Task<oci::ExportImage> make_image(const ExportOptions& options, const BuiltTarge
           : target.image_config;
   oci::ExportImage image = oci::export_of(oci::build_image(config, layers, image_options), layers,
                                           epoch.value_or(now()));
+  image.descriptor_annotations = options.descriptor_annotations;
   if (!target.image_config.empty()) image.platform = ops::to_oci(target.platform);
   co_return image;
 }
@@ -157,6 +181,12 @@ Task<oci::ExportImage> make_image(const ExportOptions& options, const BuiltTarge
 /// The image, or the index of all platforms' images.
 Task<oci::ExportImage> make_images(const ExportOptions& options, const BuiltResult& result,
                                    Workspace& workspace, solve::StepSink& step) {
+  if (options.annotates_index && !result.is_multi_platform) {
+    refuse("index annotations not supported for single platform export");
+  }
+  if (options.annotates_index) {
+    throw Error(ErrorKind::kUnsupported, "annotations of an index are not supported yet");
+  }
   step.status("exporting layers", 0, 0, false);
   std::vector<oci::ExportImage> images;
   for (const BuiltTarget& target : result.targets) {
