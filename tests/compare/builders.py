@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 
-from .facts import image_facts
+from .facts import facts_of
 
 
 class Builder:
@@ -20,7 +20,7 @@ class Builder:
         self.work.mkdir()
         self.environment = {key: value for key, value in os.environ.items() if key not in ("SOURCE_DATE_EPOCH",)}
 
-    def command(self, options, output):
+    def command(self, options):
         raise NotImplementedError
 
     def build(self, case, context):
@@ -28,13 +28,14 @@ class Builder:
         output = self.work / f"{case.group}.{case.name}.tar"
         options = ["--frontend", "dockerfile.v0", "--local", f"context={context}", "--local", f"dockerfile={context}"]
         options += [option.replace("@REGISTRY@", self.registry.host).replace("@CONTEXT@", str(context)) for option in case.options]
-        process = subprocess.run(self.command(options, output), env=self.environment, stdin=subprocess.DEVNULL,
+        options += ["--output", f"{case.output},dest={output}"]
+        process = subprocess.run(self.command(options), env=self.environment, stdin=subprocess.DEVNULL,
                                  capture_output=True, timeout=120)
         log = process.stderr.decode("utf-8", "replace")
         (self.work / f"{case.group}.{case.name}.log").write_text(log)
         if process.returncode:
             return {"error": self.error(log)}
-        facts = image_facts(output, self.times, self.registry.known_layers)
+        facts = facts_of(output, self.times, self.registry.known_layers)
         output.unlink()
         return facts
 
@@ -58,10 +59,10 @@ class Cobuild(Builder):
         super().__init__(work, registry, times)
         self.executable, self.user = executable, user
 
-    def command(self, options, output):
+    def command(self, options):
         words = ["runuser", "-u", self.user, "--"] if self.user else []
         words += [self.executable, "--root", self.work / "store", "--mirror", f"docker.io=http://{self.registry.host}",
-                  "build", "--progress", "plain", *options, "--output", f"type=oci,dest={output}"]
+                  "build", "--progress", "plain", *options]
         return [str(word) for word in words]
 
 
@@ -85,9 +86,8 @@ class BuildKit(Builder):
             time.sleep(0.05)
         raise RuntimeError(f"buildkitd did not come up: see {self.work}/log")
 
-    def command(self, options, output):
-        return [str(word) for word in [self.client, "--addr", self.socket, "build", "--progress", "plain", *options,
-                                       "--output", f"type=oci,dest={output}"]]
+    def command(self, options):
+        return [str(word) for word in [self.client, "--addr", self.socket, "build", "--progress", "plain", *options]]
 
     def build(self, case, context):
         # buildkitd keeps a copy of what it was sent, and takes files of the same size and time from it: also those of

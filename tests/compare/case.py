@@ -60,6 +60,7 @@ class Case:
     files: dict = field(default_factory=dict)
     options: list = field(default_factory=list)  # buildctl's words, which cobuild knows too
     says: str | None = None  # where our message is not BuildKit's first line: a part of ours
+    output: str = "type=oci"
     pending: str | None = None  # what is not built yet: the case may fail
     root: bool = False  # an ordinary user cannot do what it does
     flaw: str | None = None  # of BuildKit, for which we differ: then that is what is expected

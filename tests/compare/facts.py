@@ -107,9 +107,12 @@ def _image(archive, manifest, times, known):
             "layer count": len(layers)}
 
 
-def image_facts(path, times, known):
-    """The facts of each platform in an OCI archive. `known` names layers by their diff IDs."""
+def facts_of(path, times, known):
+    """Of a tar: its entries. Of an image's archive: the facts of each platform. `known` names layers by their diff IDs."""
     archive = Archive(path)
+    if "index.json" not in archive.files:
+        with tarfile.open(path) as files:
+            return {"files": [_member(files, info, times) for info in files]}
     index = json.loads(archive.files["index.json"])
     facts = {}
     pending = list(index["manifests"])
@@ -123,7 +126,13 @@ def image_facts(path, times, known):
         text = "/".join(platform[key] for key in ("os", "architecture", "variant") if key in platform)
         name = text if descriptor not in index["manifests"] else "image"
         facts[name] = {**_image(archive, manifest, times, known), "descriptor's platform": text}
-    return {"images": facts}
+    names = [_without_times(descriptor.get("annotations"), times) for descriptor in index["manifests"]]
+    return {"images": facts, "index": names, "docker": "manifest.json" in archive.files}
+
+
+def _without_times(annotations, times):
+    key = "org.opencontainers.image.created"
+    return {**annotations, key: times.text(annotations[key])} if annotations and key in annotations else annotations
 
 
 def flattened(image):

@@ -113,7 +113,7 @@ RUN --mount=type=tmpfs,target=/t --network=default true
 """, pending=MOUNT)
 case("network_none", "F1.6.20", """
 FROM base
-RUN --network=none ls /sys/class/net | grep -v -E '^(lo|sit0|tunl0|ip6tnl0|gre0|gretap0|erspan0|ip_vti0|ip6_vti0|ip6gre0|dummy0|bonding_masters)$' > /n; true
+RUN --network=none grep -c eth /proc/net/dev > /n; grep -c lo: /proc/net/dev >> /n
 """)
 case("network_host", "F10.66", """
 FROM base
@@ -131,3 +131,10 @@ case("device", "F1.6.22", """
 FROM base
 RUN --device=x true
 """)
+case("force_network_none", "F1.11.18", """
+FROM base
+RUN grep -c eth /proc/net/dev > /n; true
+""", None, "--opt", "force-network-mode=none")
+case("bad_network_option", "F1.11.18", """
+FROM base
+""", None, "--opt", "force-network-mode=nope")

@@ -427,3 +427,66 @@ FROM base
 RUN printf 'no newline'; printf 'err' >&2
 RUN printf '\\000\\001\\377binary\\n'
 """)
+case("opaque_chain", "removed and made again in several layers", """
+FROM base
+RUN mkdir -p /x/a /x/b && touch /x/a/1 /x/b/1
+RUN rm -r /x && mkdir -p /x/a && touch /x/a/2
+RUN rm -r /x/a && mkdir /x/a
+RUN touch /x/a/3 && mkdir /x/b && ls -R /x > /list
+""")
+case("replaced_by_copy", "COPY into what a step made again", """
+FROM base
+RUN rm -rf /data && mkdir /data
+COPY tree/ /data/
+RUN ls /data > /list && mv /data /moved && mkdir /data
+""", {"tree/a": "a\n", "tree/sub/z": "z\n"})
+case("swap", "two names change places", """
+FROM base
+RUN mv /data/a /tmp/x && mv /data/b /data/a && mv /tmp/x /data/b
+RUN mv /data/sub /tmp/y && mv /real /data/sub && mv /tmp/y /real
+""")
+case("mode_of_root", "the root directory itself", """
+FROM base
+RUN chmod 700 / && chown 5:6 /
+""")
+case("root_of_scratch", "the root's mode on nothing", """
+FROM bare
+RUN ["/bin/busybox", "chmod", "711", "/"]
+COPY a.txt /
+""", {"a.txt": "a\n"})
+case("write_below_mounts", "what is written where builders mount", """
+FROM base
+RUN echo x > /proc/x 2>/dev/null || echo no; echo y > /sys/y 2>/dev/null || echo no; echo z > /dev/z; mkdir /run/inside; echo w > /run/w
+RUN ls /dev/z /run 2>&1 | cat > /list
+""")
+case("tmp_and_run", "what stays of /tmp and /run", """
+FROM base
+RUN touch /tmp/t /run/r /var/run/s /var/x
+""")
+case("replace_busybox", "a program that runs is replaced", """
+FROM base
+RUN cp /usr/bin/busybox /tmp/b && mv /tmp/b /usr/bin/busybox && chmod 4755 /usr/bin/busybox && touch -d @1577934245 /usr/bin/busybox
+""")
+case("set_group_id_tree", "files below a directory with setgid", """
+FROM base
+RUN mkdir -m 2775 /g && chown 0:99 /g && mkdir -p /g/a/b && touch /g/a/b/c
+COPY tree /g/t
+COPY a.txt /g/new/a.txt
+""", {"tree/x/y": "y\n", "a.txt": "a\n"})
+case("exec_relative", "programs by relative paths and through PATH", """
+FROM base
+WORKDIR /usr/bin
+RUN ["./sh", "-c", "echo 1 > /1"]
+ENV PATH=/nowhere:/usr/bin
+RUN ["sh", "-c", "echo 2 > /2"]
+""")
+case("empty_path", "PATH that leads nowhere", """
+FROM base
+ENV PATH=
+RUN echo x > /x
+""")
+case("variable_in_exec_form", "an ENV with odd characters", r"""
+FROM base
+ENV A="a'b\"c" B='$x' C="line\\nend" D="= =" E=é
+RUN printf '%s|' "$A" "$B" "$C" "$D" "$E" > /x
+""")
