@@ -251,6 +251,22 @@ void show_registry_notice(progress::Sink& progress, std::string_view text) {
   InternalStep(progress, (text.starts_with(kToken) ? "" : "[registry] ") + std::string(text)).done();
 }
 
+/// Answers a question about the Dockerfile. Returns the exit status: with --call it is the answer's.
+Task<int> answer_request(const BuildOptions& options, Workspace& workspace, ProgressDisplay& display) {
+  RequestResult result =
+      co_await run_dockerfile_request(options, llb::host_platform(), workspace.images, display);
+  display.finish();
+  if (!options.call) {
+    write_stdout(render_answer(result.answer));
+    co_return 0;
+  }
+  write_stdout(render_call(*options.call, result.answer, result.warnings, result.error.has_value()));
+  if (result.error && !options.call->json) throw *result.error;
+  auto const status = result.answer.find("result.statuscode");
+  bool const bad = status != result.answer.end() && status->second != "0";
+  co_return bad && !options.call->ignore_status ? 1 : 0;
+}
+
 Task<int> build_and_report(Runtime& runtime, BuildOptions options, ops::Sandbox sandbox,
                            ProgressState& steps) {
   std::optional<Timings::Span> closing;  // Goes after the workspace.
@@ -265,7 +281,13 @@ Task<int> build_and_report(Runtime& runtime, BuildOptions options, ops::Sandbox 
     show_registry_notice(display, text);
   };
   std::exception_ptr failure;
+  int status = 0;
   try {
+    if (options.frontend_options.contains("requestid")) {
+      status = co_await answer_request(options, workspace, display);
+      co_await settle(*workspace.store, true);
+      co_return status;
+    }
     StepTimes timed(display, steps);
     progress::Sink& progress = options.timings ? static_cast<progress::Sink&>(timed) : display;
     write_results(options, co_await build(options, workspace, progress));

@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -12,6 +14,8 @@
 #include "core/base/timings.hpp"
 #include "core/base/units.hpp"
 #include "core/sys/file_io.hpp"
+#include "dockerfile/requests.hpp"
+#include "dockerfile/syntax.hpp"
 
 namespace cobuild::cli {
 namespace {
@@ -76,24 +80,28 @@ Task<dockerfile::IgnoreFile> load_ignore_step(const BuildOptions& options,
   co_return ignore;
 }
 
-/// Image frontends other than BuildKit's own Dockerfile frontend are not served.
-void check_syntax(const std::string& text, const dockerfile::ConvertOptions& convert) {
-  std::optional<std::string> syntax = dockerfile::detect_syntax(text);
-  if (auto arg = convert.build_args.find("BUILDKIT_SYNTAX"); arg != convert.build_args.end()) {
-    syntax = arg->second;
-  }
+/// Says which frontend serves a file that asks for one.
+/// \throws Error kUnsupported, with the place, for image frontends that are not built in.
+void check_syntax(const std::shared_ptr<const std::string>& text, const BuildOptions& options,
+                  const dockerfile::ConvertOptions& convert, progress::Sink& progress) {
+  if (options.frontend_options.contains("cmdline")) return;  // It was asked for by such a file.
+  auto const syntax = dockerfile::wanted_frontend(*text, convert.build_args);
   if (!syntax) return;
-  std::string_view name = *syntax;
-  if (name.starts_with("docker.io/")) name.remove_prefix(10);
-  if (name.starts_with("docker/dockerfile")) return;
-  throw Error(ErrorKind::kUnsupported,
-              "the Dockerfile asks for the frontend image " + *syntax +
-                  " (# syntax=); image frontends are not supported yet, only docker/dockerfile, "
-                  "which is built in");
+  if (dockerfile::is_built_in(syntax->image)) {
+    InternalStep(progress, "[internal] the built-in Dockerfile frontend stands in for " + syntax->image).done();
+    return;
+  }
+  Error error(ErrorKind::kUnsupported, dockerfile::refusal_of(*syntax));
+  if (syntax->lines.first == 0) throw error;
+  throw error.with_span({.filename = convert.filename,
+                         .text = text,
+                         .first_line = syntax->lines.first,
+                         .last_line = syntax->lines.last});
 }
 
 void report_warnings(const std::vector<dockerfile::Warning>& warnings, const std::string& filename,
-                     const std::string& text, const Digest& step, progress::Sink& progress) {
+                     const std::shared_ptr<const std::string>& text, const Digest& step,
+                     progress::Sink& progress) {
   for (const dockerfile::Warning& warning : warnings) {
     progress::Warning event{.vertex = step, .level = 1, .summary = warning.summary,
                             .detail = {warning.description}, .url = warning.url,
@@ -129,7 +137,7 @@ Task<void> resolve_one(const dockerfile::ImageRequest& request, ops::Images& ima
     std::string what = request.written + ": failed to resolve source metadata for " +
                        request.key.reference;
     if (e.kind() != ErrorKind::kNotFound) throw e.with_context(what).with_span(request.span);
-    throw Error(e.kind(), what + ": " + e.what() + request.suggestion).with_span(request.span);
+    throw Error(e.kind(), what + ": " + e.what() + request.suggestion()).with_span(request.span);
   }
 }
 
@@ -149,68 +157,149 @@ Task<dockerfile::ResolvedImages> resolve_bases(const dockerfile::Parsed& parsed,
   co_return resolved;
 }
 
-/// Every parse error, one per line, the first one's place as the error's.
+constexpr std::size_t kParseErrorsShownMax = 20;
+
+/// Every parse error with its place: the first as the error, the others one per line.
 void throw_parse_errors(const dockerfile::Parsed& parsed) {
-  if (parsed.errors.size() <= 1) return parsed.throw_if_bad();
+  const std::vector<Error>& errors = parsed.errors;
+  if (errors.size() <= 1) return parsed.throw_if_bad();
+  std::size_t const shown = std::min(errors.size(), kParseErrorsShownMax);
   std::string others;
-  for (std::size_t i = 1; i < parsed.errors.size(); ++i) {
-    others += "\n  also: ";
-    others += parsed.errors[i].what();
+  for (std::size_t i = 1; i < shown; ++i) others.append("\n  also: ").append(errors[i].what());
+  if (shown < errors.size()) {
+    others.append("\n  and ").append(std::to_string(errors.size() - shown)).append(" more");
   }
-  const Error& first = parsed.errors.front();
-  Error all(first.kind(), first.what() + others);
-  for (const Error::Frame& frame : first.frames()) {
-    if (frame.span) all = all.with_span(*frame.span);
+  Error all(errors[0].kind(), errors[0].what() + others);
+  for (std::size_t i = shown; i-- > 0;) {  // The place that is added last is shown first.
+    for (const Error::Frame& frame : errors[i].frames()) {
+      if (frame.span) all = all.with_span(*frame.span);
+    }
   }
   throw all;
+}
+
+/// A Dockerfile that was read, with what else the frontend needs.
+struct LoadedDockerfile {
+  dockerfile::ConvertOptions convert;
+  std::vector<pb::Platform> platforms;
+  std::shared_ptr<const std::string> text;
+  dockerfile::Parsed parsed;
+  Digest step;  ///< Of the progress step: warnings go there.
+};
+
+/// `on_errors` says what to do about a file that cannot be parsed.
+enum class ParseErrors { kThrow, kKeep };
+
+Task<LoadedDockerfile> load(const BuildOptions& options, pb::Platform build_platform,
+                            ParseErrors on_errors, progress::Sink& progress) {
+  dockerfile::FrontendOptions frontend =
+      dockerfile::parse_frontend_options(options.frontend_options, build_platform);
+  if (frontend.convert.session_id.empty()) frontend.convert.session_id = "cobuild";
+  InternalStep step(progress, dockerfile::load_dockerfile_step_name(frontend.convert));
+  LoadedDockerfile loaded{.convert = std::move(frontend.convert),
+                          .platforms = std::move(frontend.target_platforms),
+                          .text = nullptr,
+                          .parsed = {},
+                          .step = step.digest()};
+  dockerfile::ConvertOptions& convert = loaded.convert;
+  try {
+    Timings::Span const span(Phase::kParse);
+    loaded.text = std::make_shared<const std::string>(load_dockerfile(options, convert));
+    auto const size = static_cast<std::int64_t>(loaded.text->size());
+    step.status("transferring dockerfile: " + format_bytes(size), 0, 0, true);
+    check_syntax(loaded.text, options, convert, progress);
+    loaded.parsed = dockerfile::parse(*loaded.text, convert.filename);
+    if (on_errors == ParseErrors::kThrow) throw_parse_errors(loaded.parsed);
+  } catch (const Error& e) {
+    step.failed(e.what());
+    throw;
+  }
+  step.done();
+
+  auto load_ignore = [&](InternalStep& ignore) { return load_ignore_step(options, convert, ignore); };
+  convert.ignore = co_await in_step<dockerfile::IgnoreFile>(
+      progress, dockerfile::load_ignore_file_step_name(), load_ignore);
+  co_return loaded;
 }
 
 }  // namespace
 
 Task<FrontendResult> run_dockerfile_frontend(const BuildOptions& options, pb::Platform build_platform,
                                              ops::Images& images, progress::Sink& progress) {
-  dockerfile::FrontendOptions frontend =
-      dockerfile::parse_frontend_options(options.frontend_options, build_platform);
-  dockerfile::ConvertOptions& convert = frontend.convert;
-  convert.session_id = convert.session_id.empty() ? "cobuild" : convert.session_id;
-
-  InternalStep load(progress, dockerfile::load_dockerfile_step_name(convert));
-  std::string text;
-  dockerfile::Parsed parsed;
-  try {
-    Timings::Span const span(Phase::kParse);
-    text = load_dockerfile(options, convert);
-    load.status("transferring dockerfile: " + format_bytes(static_cast<std::int64_t>(text.size())), 0, 0, true);
-    check_syntax(text, convert);
-    parsed = dockerfile::parse(text, convert.filename);
-    throw_parse_errors(parsed);
-  } catch (const Error& e) {
-    load.failed(e.what());
-    throw;
-  }
-  load.done();
-
-  auto load_ignore = [&](InternalStep& step) { return load_ignore_step(options, convert, step); };
+  LoadedDockerfile const loaded =
+      co_await load(options, std::move(build_platform), ParseErrors::kThrow, progress);
   FrontendResult result;
-  result.is_multi_platform = convert.multi_platform;
-  result.ignore = co_await in_step<dockerfile::IgnoreFile>(
-      progress, dockerfile::load_ignore_file_step_name(), load_ignore);
-  convert.ignore = result.ignore;
-
-  auto platforms = frontend.target_platforms;
-  bool const one_default = platforms.empty();
-  std::size_t const count = one_default ? 1 : platforms.size();
+  result.is_multi_platform = loaded.convert.multi_platform;
+  result.ignore = loaded.convert.ignore;
+  bool const one_default = loaded.platforms.empty();
+  std::size_t const count = one_default ? 1 : loaded.platforms.size();
   for (std::size_t i = 0; i < count; ++i) {
-    dockerfile::ConvertOptions one = convert;
-    if (!one_default) one.target_platform = platforms[i];
-    auto resolved = co_await resolve_bases(parsed, one, images, progress);
+    dockerfile::ConvertOptions one = loaded.convert;
+    if (!one_default) one.target_platform = loaded.platforms[i];
+    auto resolved = co_await resolve_bases(loaded.parsed, one, images, progress);
     Timings::Span const span(Phase::kParse);
-    result.targets.push_back(dockerfile::lower(parsed, one, resolved));
+    result.targets.push_back(dockerfile::lower(loaded.parsed, one, resolved));
     // Warnings of a multi-platform build are those of the first platform (F1.12.25).
     if (i == 0) {
-      report_warnings(result.targets.back().warnings, convert.filename, text, load.digest(), progress);
+      report_warnings(result.targets.back().warnings, loaded.convert.filename, loaded.text, loaded.step,
+                      progress);
     }
   }
+  co_return result;
+}
+
+namespace {
+
+/// The linter reports what keeps the file from being built, images that cannot be resolved included.
+Task<dockerfile::LintReport> run_lint(const LoadedDockerfile& loaded,
+                                      const dockerfile::ConvertOptions& convert, ops::Images& images,
+                                      progress::Sink& progress) {
+  dockerfile::ConvertOptions all = convert;
+  all.all_stages = convert.target.empty();
+  dockerfile::ResolvedImages resolved;
+  std::optional<Error> unresolved;
+  if (loaded.parsed.errors.empty()) {
+    try {
+      resolved = co_await resolve_bases(loaded.parsed, all, images, progress);
+    } catch (const Error& error) {
+      if (error.kind() == ErrorKind::kCancelled) throw;
+      unresolved = error;
+    }
+  }
+  co_return dockerfile::lint(loaded.parsed, convert, resolved, unresolved);
+}
+
+}  // namespace
+
+Task<RequestResult> run_dockerfile_request(const BuildOptions& options, pb::Platform build_platform,
+                                           ops::Images& images, progress::Sink& progress) {
+  Request const request = parse_request(options.frontend_options.at("requestid"));
+  RequestResult result;
+  if (request == Request::kDescribe) {
+    result.answer = answer_describe();
+    co_return result;
+  }
+  ParseErrors const on_errors = request == Request::kLint ? ParseErrors::kKeep : ParseErrors::kThrow;
+  LoadedDockerfile const loaded =
+      co_await load(options, std::move(build_platform), on_errors, progress);
+  dockerfile::ConvertOptions convert = loaded.convert;
+  if (!loaded.platforms.empty()) convert.target_platform = loaded.platforms[0];
+  RequestSource const source{.filename = convert.filename, .text = *loaded.text};
+  if (request == Request::kTargets) {
+    result.answer = answer_targets(dockerfile::list_targets(loaded.parsed), source);
+    co_return result;
+  }
+  if (request == Request::kLint) {
+    dockerfile::LintReport const report = co_await run_lint(loaded, convert, images, progress);
+    result.answer = answer_lint(report, source);
+    result.warnings = report.warnings.size();
+    result.error = report.error;
+    co_return result;
+  }
+  auto const resolved = co_await resolve_bases(loaded.parsed, convert, images, progress);
+  result.answer = request == Request::kOutline
+                      ? answer_outline(dockerfile::make_outline(loaded.parsed, convert, resolved), source)
+                      : answer_convert_llb(dockerfile::lower(loaded.parsed, convert, resolved).definition);
   co_return result;
 }
 

@@ -3,9 +3,12 @@
 /// The Dockerfile frontend with its surroundings: reads the files, resolves the base images, and
 /// reports what the pure frontend (dockerfile/frontend.hpp) finds.
 
+#include <cstddef>
+#include <optional>
 #include <vector>
 
 #include "cli/options.hpp"
+#include "cli/request_answers.hpp"
 #include "core/async/task.hpp"
 #include "core/progress/events.hpp"
 #include "dockerfile/frontend.hpp"
@@ -25,5 +28,18 @@ struct FrontendResult {
 /// \throws Error kInvalidInput, kNotFound, kUnsupported; and what resolving an image throws.
 Task<FrontendResult> run_dockerfile_frontend(const BuildOptions& options, pb::Platform build_platform,
                                              ops::Images& images, progress::Sink& progress);
+
+/// What answers the option "requestid" (F1.13).
+struct RequestResult {
+  Answer answer;
+  std::size_t warnings = 0;    ///< Of the linter.
+  std::optional<Error> error;  ///< Why the linter could not look at everything.
+};
+
+/// Answers a question about the Dockerfile that `options` name. Resolves base images where the answer
+/// depends on them; builds nothing.
+/// \throws Error kInvalidInput for an unknown request; and as run_dockerfile_frontend() does.
+Task<RequestResult> run_dockerfile_request(const BuildOptions& options, pb::Platform build_platform,
+                                           ops::Images& images, progress::Sink& progress);
 
 }  // namespace cobuild::cli

@@ -24,6 +24,8 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using google::protobuf::Reflection;
 
+json::object object_of(const Message& message);
+
 struct NamedOp {
   std::string digest;
   pb::Op op;
@@ -40,8 +42,6 @@ std::vector<NamedOp> parse_ops(const pb::Definition& definition) {
   }
   return ops;
 }
-
-json::object to_json(const Message& message);
 
 json::value value_to_json(const Message& message, const FieldDescriptor& field, int index) {
   const Reflection& reflection = *message.GetReflection();
@@ -73,7 +73,7 @@ json::value value_to_json(const Message& message, const FieldDescriptor& field, 
     case FieldDescriptor::CPPTYPE_MESSAGE: {
       const Message& part = index < 0 ? reflection.GetMessage(message, &field)
                                       : reflection.GetRepeatedMessage(message, &field, index);
-      return to_json(part);
+      return object_of(part);
     }
   }
   return nullptr;
@@ -106,7 +106,7 @@ std::string_view wrapper_of(const FieldDescriptor& field) {
 
 /// The struct tags of BuildKit's generated code are the names in the .proto, and all of them omit
 /// empty values, but for the indexes of file actions.
-json::object to_json(const Message& message) {
+json::object object_of(const Message& message) {
   json::object object;
   const Reflection& reflection = *message.GetReflection();
   const auto& type = *message.GetDescriptor();
@@ -213,15 +213,17 @@ std::string edge_label(const pb::Op& op, int input) {
 
 }  // namespace
 
+json::object to_go_json(const Message& message) { return object_of(message); }
+
 std::string dump_llb_json(const pb::Definition& definition) {
   std::string out;
   for (const NamedOp& named : parse_ops(definition)) {
     json::object line;
-    line["Op"] = to_json(named.op);
+    line["Op"] = object_of(named.op);
     line["Digest"] = named.digest;
     auto const metadata = definition.metadata().find(named.digest);
     line["OpMetadata"] =
-        metadata == definition.metadata().end() ? json::object() : to_json(metadata->second);
+        metadata == definition.metadata().end() ? json::object() : object_of(metadata->second);
     out += json::serialize(line) + "\n";
   }
   return out;

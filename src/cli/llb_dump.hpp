@@ -1,5 +1,8 @@
 #pragma once
 
+#include <google/protobuf/message.h>
+#include <boost/json/object.hpp>
+
 #include <string>
 
 #include "core/llb/ops.pb.h"
@@ -10,6 +13,10 @@ namespace cobuild::cli {
 /// line, {"Op":…,"Digest":…,"OpMetadata":…}, with BuildKit's names.
 /// \throws Error kInvalidInput when an op's bytes are none.
 [[nodiscard]] std::string dump_llb_json(const pb::Definition& definition);
+
+/// A message as Go's encoding/json writes BuildKit's structs: the names in the .proto, empty values left
+/// out.
+[[nodiscard]] boost::json::object to_go_json(const google::protobuf::Message& message);
 
 /// The same ops as a graph in graphviz's language. \throws Error kInvalidInput as above.
 [[nodiscard]] std::string dump_llb_dot(const pb::Definition& definition);

@@ -57,6 +57,14 @@ struct OutputOptions {
   friend bool operator==(const OutputOptions&, const OutputOptions&) = default;
 };
 
+/// `--call NAME[,format=json]`, as docker buildx has it.
+struct CallOptions {
+  std::string name;  ///< "lint", "outline", "targets", "subrequests.describe": without "frontend.".
+  bool json = false;
+  bool ignore_status = false;
+  friend bool operator==(const CallOptions&, const CallOptions&) = default;
+};
+
 struct BuildOptions {
   GlobalOptions global;
   /// "dockerfile.v0", or another name to be refused by the build; empty: LLB comes on stdin.
@@ -67,6 +75,9 @@ struct BuildOptions {
   std::map<std::string, std::filesystem::path> oci_layouts;  ///< Name to OCI layout directory.
   /// `-f -`: the Dockerfile is read from stdin, and locals has no "dockerfile".
   bool dockerfile_from_stdin = false;
+  /// --call: answer a question about the Dockerfile and build nothing. The option "requestid" says it
+  /// too, and alone is what buildctl has.
+  std::optional<CallOptions> call;
   std::vector<OutputOptions> outputs;  ///< Empty: the result stays in the store (F4.1.5).
   std::vector<std::string> tags;  ///< -t, as written; also in the `name` attribute of the outputs.
   bool no_cache = false;          ///< Ignore the cache for every vertex.

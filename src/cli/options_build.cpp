@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "cli/option_tables.hpp"
+#include "cli/request_answers.hpp"
 #include "core/base/error.hpp"
 #include "core/base/units.hpp"
 
@@ -25,6 +26,9 @@ constexpr std::array kBuildFlags = {
     Flag{"no-cache", 0, FlagKind::kSwitch, "", "run everything"},
     Flag{"no-cache-filter", 0, FlagKind::kValue, "STAGE", "run everything in these stages"},
     Flag{"pull", 0, FlagKind::kSwitch, "", "ask the registry for newer base images"},
+    Flag{"check", 0, FlagKind::kSwitch, "", "lint the Dockerfile and build nothing (--call=check)"},
+    Flag{"call", 0, FlagKind::kValue, "NAME", "check, outline or targets[,format=json]; or build"},
+    Flag{"print", 0, FlagKind::kValue, "", ""},  // What --call was called.
     Flag{"output", 'o', FlagKind::kValue, "SPEC", "type=oci|docker|tar|local[,dest=PATH]; DIR; -"},
     Flag{"progress", 0, FlagKind::kValue, "MODE", "auto, tty, plain, rawjson or quiet"},
     Flag{"quiet", 'q', FlagKind::kSwitch, "", "print the image's digest and nothing else"},
@@ -66,9 +70,6 @@ constexpr std::array kBuildFlags = {
          "skopeo"},
     Flag{"load", 0, FlagKind::kRefused, "",
          "is not supported yet: pipe --output type=docker into docker load"},
-    Flag{"call", 0, FlagKind::kRefused, "", kNotYet},
-    Flag{"check", 0, FlagKind::kRefused, "", kNotYet},
-    Flag{"print", 0, FlagKind::kRefused, "", kNotYet},
     Flag{"policy", 0, FlagKind::kRefused, "", kNotYet},
     Flag{"source-policy-file", 0, FlagKind::kRefused, "", kNotYet},
     Flag{"proxy-network", 0, FlagKind::kRefused, "", kNotYet},
@@ -115,6 +116,7 @@ class BuildReader {
     read_context();
     read_dockerfile_options();
     read_resource_limits();
+    read_call();
     read_buildctl_options();
     read_lent();
     read_outputs();
@@ -236,6 +238,14 @@ class BuildReader {
       build_.locals[name] = value;
       options()["context:" + name] = "local:" + name;
     }
+  }
+
+  void read_call() {
+    for (std::string_view flag : {"print", "call"}) {
+      if (flags_.has(flag)) build_.call = parse_call(flags_.last(flag));
+    }
+    if (flags_.is_on("check")) build_.call = parse_call("check");
+    if (build_.call) options()["requestid"] = "frontend." + build_.call->name;
   }
 
   void read_network() {

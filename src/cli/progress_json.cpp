@@ -106,10 +106,11 @@ std::string to_json_line(const progress::Warning& warning) {
     entry["detail"] = std::move(detail);
   }
   put(entry, "url", warning.url);
-  if (!warning.filename.empty() || !warning.text.empty()) {
+  bool const has_text = warning.text && !warning.text->empty();
+  if (!warning.filename.empty() || has_text) {
     json::object source;
     put(source, "filename", warning.filename);
-    if (!warning.text.empty()) source["data"] = to_base64(warning.text);
+    if (has_text) source["data"] = to_base64(*warning.text);
     entry["sourceInfo"] = std::move(source);
   }
   if (!warning.ranges.empty()) {

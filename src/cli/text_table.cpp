@@ -9,7 +9,13 @@ namespace cobuild::cli {
 namespace {
 
 constexpr std::size_t kTab = 8;
-constexpr std::size_t kPadding = 1;
+
+/// How cells are filled up.
+struct Filler {
+  std::size_t padding;
+  std::size_t unit;  ///< Columns are multiples of it.
+  char character;
+};
 
 using Cells = std::vector<std::string_view>;  // The last one ends the line without a tab.
 
@@ -32,21 +38,19 @@ Cells split_cells(std::string_view line) {
 
 /// The width of the column that line `index` has at `column`: that of the block of lines around it
 /// that have such a column too.
-std::size_t column_width_at(const std::vector<Cells>& lines, std::size_t index,
-                            std::size_t column) {
+std::size_t column_width_at(const std::vector<Cells>& lines, std::size_t index, std::size_t column,
+                            const Filler& filler) {
   auto const has = [&](std::size_t line) { return lines[line].size() > column + 1; };
   std::size_t first = index;
   while (first > 0 && has(first - 1)) --first;
   std::size_t width = 1;
   for (std::size_t line = first; line < lines.size() && has(line); ++line) {
-    width = std::max(width, width_of(lines[line][column]) + kPadding);
+    width = std::max(width, width_of(lines[line][column]) + filler.padding);
   }
-  return (width + kTab - 1) / kTab * kTab;
+  return (width + filler.unit - 1) / filler.unit * filler.unit;
 }
 
-}  // namespace
-
-std::string align_tabs(std::string_view text) {
+std::string align(std::string_view text, const Filler& filler) {
   std::vector<Cells> lines;
   while (!text.empty()) {
     std::size_t const end = text.find('\n');
@@ -60,17 +64,27 @@ std::string align_tabs(std::string_view text) {
     std::size_t const known = i == 0 ? 0 : std::min(columns, lines[i - 1].size() - 1);
     widths.resize(known);  // Blocks that go on keep their width; the others are measured once.
     for (std::size_t column = known; column < columns; ++column) {
-      widths.push_back(column_width_at(lines, i, column));
+      widths.push_back(column_width_at(lines, i, column, filler));
     }
     for (std::size_t column = 0; column < columns; ++column) {
       out += lines[i][column];
       std::size_t const missing = widths[column] - width_of(lines[i][column]);
-      out.append((missing + kTab - 1) / kTab, '\t');
+      out.append((missing + filler.unit - 1) / filler.unit, filler.character);
     }
     out += lines[i].back();
     out += '\n';
   }
   return out;
+}
+
+}  // namespace
+
+std::string align_tabs(std::string_view text) {
+  return align(text, {.padding = 1, .unit = kTab, .character = '\t'});
+}
+
+std::string align_blanks(std::string_view text, std::size_t padding) {
+  return align(text, {.padding = padding, .unit = 1, .character = ' '});
 }
 
 }  // namespace cobuild::cli

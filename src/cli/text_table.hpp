@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -9,5 +10,8 @@ namespace cobuild::cli {
 /// buildctl's tables are made with. A column is as wide as the widest cell in consecutive lines.
 /// Text after a line's last tab belongs to no column.
 [[nodiscard]] std::string align_tabs(std::string_view text);
+
+/// Likewise with blanks: columns are as wide as their widest cell and `padding` more.
+[[nodiscard]] std::string align_blanks(std::string_view text, std::size_t padding);
 
 }  // namespace cobuild::cli

@@ -48,7 +48,7 @@ class BaseResolver {
     for (const auto& stage : conversion_.stages.all()) {
       if (stage->base != nullptr || stage->dispatched || stage->resolved) continue;
       try {
-        resolve(*stage, reachable.contains(stage.get()));
+        resolve(*stage, conversion_.options.all_stages || reachable.contains(stage.get()));
       } catch (const Error& error) {
         throw error.with_span(conversion_.span(stage->lines));
       }
@@ -95,8 +95,10 @@ class BaseResolver {
 
   void request(StageState& stage, const ImageKey& key, const std::string& written,
                const oci::Platform& platform) {
-    auto const same = [&key](const ImageRequest& one) { return one.key == key; };
-    if (std::ranges::any_of(missing_, same)) return;
+    if (!requested_.insert(key).second) return;
+    if (!known_names_) {
+      known_names_ = std::make_shared<const std::vector<std::string>>(known_image_names(conversion_));
+    }
     ImageRequest image;
     image.key = key;
     image.platform = to_pb(platform);
@@ -106,7 +108,7 @@ class BaseResolver {
     if (conversion_.options.multi_platform) image.step_name += key.platform + " ";
     image.step_name += "internal] load metadata for " + key.reference;
     image.span = conversion_.span(stage.lines);
-    image.suggestion = did_you_mean(written, known_image_names(conversion_));
+    image.known_names = known_names_;
     missing_.push_back(std::move(image));
   }
 
@@ -219,9 +221,13 @@ class BaseResolver {
   Conversion& conversion_;
   const ResolvedImages& images_;
   std::vector<ImageRequest> missing_;
+  std::set<ImageKey> requested_;
+  std::shared_ptr<const std::vector<std::string>> known_names_;
 };
 
 }  // namespace
+
+std::string ImageRequest::suggestion() const { return did_you_mean(written, *known_names); }
 
 std::vector<ImageRequest> resolve_bases(Conversion& conversion, StageState& target,
                                         const ResolvedImages& images) {

@@ -7,15 +7,6 @@
 namespace cobuild::dockerfile {
 namespace {
 
-LintConfig lint_config(const ParsedFile& file, const ConvertOptions& options) {
-  try {
-    return LintConfig::parse(options.check ? *options.check : file.check.value_or(""));
-  } catch (const Error& error) {
-    throw error.with_context(options.check ? "failed to parse build-arg:BUILDKIT_DOCKERFILE_CHECK"
-                                           : "failed to parse check options");
-  }
-}
-
 std::optional<pb::ProxyEnv> proxy_from(const std::map<std::string, std::string>& build_args) {
   pb::ProxyEnv proxy;
   bool any = false;
@@ -45,6 +36,15 @@ std::string context_key(const std::string& name) {
 
 }  // namespace
 
+LintConfig lint_config(const ParsedFile& file, const ConvertOptions& options) {
+  try {
+    return LintConfig::parse(options.check ? *options.check : file.check.value_or(""));
+  } catch (const Error& error) {
+    throw error.with_context(options.check ? "failed to parse build-arg:BUILDKIT_DOCKERFILE_CHECK"
+                                           : "failed to parse check options");
+  }
+}
+
 StageState& StageList::add(std::unique_ptr<StageState> stage) {
   auto const base = by_name_.find(stage->base_name);
   if (base != by_name_.end()) stage->base = base->second;
@@ -71,12 +71,13 @@ std::vector<std::string> StageList::names() const {
   return names;
 }
 
-Conversion::Conversion(const ParsedFile& parsed_file, const ConvertOptions& convert_options)
+Conversion::Conversion(const ParsedFile& parsed_file, const ConvertOptions& convert_options,
+                       std::vector<Warning>& warnings)
     : file(parsed_file), options(convert_options), build_args(convert_options.build_args),
       words{.escape = parsed_file.escape}, build_platform(to_oci(convert_options.build_platform)),
       implicit_target(!convert_options.target_platform.has_value()),
       proxy(proxy_from(convert_options.build_args)), ignore(convert_options.ignore.patterns),
-      linter(lint_config(parsed_file, convert_options)) {
+      linter(lint_config(parsed_file, convert_options), warnings) {
   target_platform = implicit_target ? build_platform : to_oci(*convert_options.target_platform);
   for (const Finding& finding : file.findings) linter.report(finding);
 }

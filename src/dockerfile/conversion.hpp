@@ -9,6 +9,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "core/base/go_time.hpp"
@@ -17,6 +18,7 @@
 #include "dockerfile/graph.hpp"
 #include "dockerfile/lint.hpp"
 #include "dockerfile/parsed_file.hpp"
+#include "dockerfile/requests.hpp"
 #include "dockerfile/shell_words.hpp"
 #include "oci/spec/image_config.hpp"
 #include "oci/spec/platform.hpp"
@@ -35,6 +37,18 @@ struct StageCommand {
   StageState* source = nullptr;  ///< Of COPY --from.
   std::vector<StageState*> mount_sources;  ///< One for each RUN --mount: scratch without a `from`.
   bool is_trigger = false;       ///< From an ONBUILD of the base.
+};
+
+/// An ARG of a stage, for the outline.
+struct DeclaredArg {
+  OutlineArg outline;
+  bool is_global_default = false;  ///< It has no value but that of the global ARG.
+};
+
+/// A global ARG, for the outline.
+struct GlobalArgInfo {
+  OutlineArg outline;
+  std::set<std::string> needs;  ///< Variables in its value.
 };
 
 /// History is a list that stages share the beginning of: an index into Conversion::history.
@@ -62,11 +76,16 @@ struct StageState {
 
   State state;
   oci::ImageConfig image;  ///< Without history.
+  std::unordered_map<std::string, std::size_t> env_index;  ///< Where in image.config.env a key is;
+  std::size_t env_indexed = 0;                             ///< as far as it was looked at.
   int history = -1;
   std::optional<std::string> base_image_config;
   std::optional<oci::Platform> platform;
 
   std::vector<ArgCommand::Arg> build_args;  ///< Declared so far, by parents too.
+  std::vector<DeclaredArg> declared_args;   ///< By itself.
+  std::vector<OutlineMount> secrets;
+  std::vector<OutlineMount> ssh;
   std::set<std::string> context_paths;      ///< Absolute.
   bool ignore_cache = false;
   bool workdir_set = false;
@@ -95,7 +114,8 @@ class StageList {
 };
 
 struct Conversion {
-  Conversion(const ParsedFile& file, const ConvertOptions& options);
+  /// `warnings` gets what the linter finds.
+  Conversion(const ParsedFile& file, const ConvertOptions& options, std::vector<Warning>& warnings);
 
   const ParsedFile& file;
   const ConvertOptions& options;
@@ -106,6 +126,7 @@ struct Conversion {
   bool implicit_target = false;  ///< No platform was asked for.
   EnvList global_args;
   std::set<std::string> declared_global_args;
+  std::map<std::string, GlobalArgInfo> global_arg_infos;
   std::optional<Timestamp> epoch;
   std::optional<pb::ProxyEnv> proxy;
   PatternSet ignore;
@@ -123,8 +144,14 @@ struct Conversion {
   void commit(StageState& stage, std::string created_by, bool has_layer);
 };
 
+/// The file's `# check=`, or what the options say instead. \throws Error kInvalidInput
+[[nodiscard]] LintConfig lint_config(const ParsedFile& file, const ConvertOptions& options);
+
 /// Sets conversion.global_args and epoch from the ARGs before the first FROM (F1.5.1, F1.5.14, F1.5.25).
 void read_global_args(Conversion& conversion);
+
+/// Reports what the linter objects to in the names of stages and instructions.
+void check_names(Conversion& conversion);
 
 /// Makes the stages, ties copies to their sources, and finds the target. \throws Error with its place.
 [[nodiscard]] StageState& build_stages(Conversion& conversion);

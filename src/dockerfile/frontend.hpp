@@ -68,8 +68,10 @@ struct ImageRequest {
   std::string written;      ///< As the Dockerfile says it: "alpine". Goes before the error's text.
   std::string step_name;    ///< "[internal] load metadata for docker.io/library/alpine:latest".
   SourceSpan span;          ///< For errors.
+  std::shared_ptr<const std::vector<std::string>> known_names;  ///< Stages, and images that are common.
+
   /// " (did you mean x?)" or nothing: to append when the image does not exist (F1.4.7).
-  std::string suggestion;
+  [[nodiscard]] std::string suggestion() const;
 };
 
 struct ResolvedImage {

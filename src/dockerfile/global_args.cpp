@@ -36,21 +36,37 @@ EnvList platform_args(const Conversion& conversion) {
   return args;
 }
 
-/// `args` with the file's global ARGs evaluated from left to right.
+/// What is known of a global ARG after an earlier one of the same name.
+void note_arg(std::map<std::string, GlobalArgInfo>& infos, const Instruction& instruction,
+              const std::string& key, std::string value, std::set<std::string> needs) {
+  GlobalArgInfo& info = infos[key];
+  if (needs.erase(key) > 0) needs.insert(info.needs.begin(), info.needs.end());
+  info.needs = std::move(needs);
+  info.outline = {.name = key,
+                  .description = description_in(instruction.comments, key),
+                  .value = std::move(value),
+                  .lines = instruction.lines};
+}
+
+/// `args` with the file's global ARGs evaluated from left to right. `infos` gets what they come to.
 EnvList evaluate(const Conversion& conversion, EnvList args,
-                 const std::map<std::string, std::string>& build_args) {
+                 const std::map<std::string, std::string>& build_args,
+                 std::map<std::string, GlobalArgInfo>& infos) {
   for (const Instruction& instruction : conversion.file.global_args) {
     for (const ArgCommand::Arg& arg : std::get<ArgCommand>(instruction.command).args) {
       auto const given = build_args.find(arg.key);
+      ExpandedWord word;
       if (given != build_args.end()) {
-        args.set(arg.key, given->second);
+        word.text = given->second;
       } else if (arg.value) {
         try {
-          args.set(arg.key, expand_word(*arg.value, args, conversion.words).text);
+          word = expand_word(*arg.value, args, conversion.words);
         } catch (const Error& error) {
           throw error.with_span(conversion.span(instruction.lines));
         }
       }
+      if (given != build_args.end() || arg.value) args.set(arg.key, word.text);
+      note_arg(infos, instruction, arg.key, std::move(word.text), std::move(word.matched));
     }
   }
   return args;
@@ -59,7 +75,8 @@ EnvList evaluate(const Conversion& conversion, EnvList args,
 /// F1.12.17: base names should be valid when nobody gives build args.
 void check_default_bases(Conversion& conversion, const EnvList& platform) {
   try {
-    EnvList const args = evaluate(conversion, platform, {});
+    std::map<std::string, GlobalArgInfo> infos;
+    EnvList const args = evaluate(conversion, platform, {}, infos);
     for (const Stage& stage : conversion.file.stages) {
       std::string const name = expand_word(stage.base, args, conversion.words).text;
       if (oci::Reference::try_parse(name)) continue;
@@ -116,7 +133,8 @@ void read_epoch(Conversion& conversion) {
 void read_global_args(Conversion& conversion) {
   EnvList const platform = platform_args(conversion);
   check_default_bases(conversion, platform);
-  conversion.global_args = evaluate(conversion, platform, conversion.build_args);
+  conversion.global_args =
+      evaluate(conversion, platform, conversion.build_args, conversion.global_arg_infos);
   for (const Instruction& instruction : conversion.file.global_args) {
     for (const ArgCommand::Arg& arg : std::get<ArgCommand>(instruction.command).args) {
       conversion.declared_global_args.insert(arg.key);

@@ -219,10 +219,12 @@ const std::map<std::string, Parser, std::less<>>& parsers() {
 }
 
 [[noreturn]] void fail_unknown(const std::string& keyword) {
-  bool const lower = keyword == to_lower(keyword);
-  std::vector<std::string> names{lower ? "from" : "FROM"};
-  for (const auto& entry : parsers()) names.push_back(lower ? entry.first : to_upper(entry.first));
-  fail("unknown instruction: " + keyword + did_you_mean(keyword, names));
+  std::vector<std::string> names{"from"};
+  for (const auto& entry : parsers()) names.push_back(entry.first);
+  auto match = closest_match(to_lower(keyword), names);
+  if (!match) fail("unknown instruction: " + keyword);
+  if (keyword == to_upper(keyword)) match = to_upper(*match);
+  fail("unknown instruction: " + keyword + " (did you mean " + *match + "?)");
 }
 
 /// F1.12.20: a comment right above a definition describes it, beginning with its name.
@@ -264,6 +266,14 @@ void check_from(const Statement& statement, std::vector<Finding>& findings) {
 }
 
 }  // namespace
+
+std::string description_in(const std::vector<std::string>& comments, const std::string& name) {
+  if (name.empty()) return "";
+  for (const std::string& comment : comments) {
+    if (comment.starts_with(name + " ")) return comment.substr(name.size() + 1);
+  }
+  return "";
+}
 
 Instruction parse_instruction(const Statement& statement, std::vector<Finding>* findings) {
   auto const parser = parsers().find(to_lower(statement.keyword));

@@ -134,6 +134,9 @@ struct Stage {
   std::vector<Instruction> instructions;
 };
 
+/// What a comment right above says of `name`: the rest of the first line that begins with it (F1.13.8).
+[[nodiscard]] std::string description_in(const std::vector<std::string>& comments, const std::string& name);
+
 /// Reads the arguments of anything but FROM. Findings go to `findings`, when it is not null.
 /// \throws Error kInvalidInput with BuildKit's message.
 [[nodiscard]] Instruction parse_instruction(const Statement& statement, std::vector<Finding>* findings);

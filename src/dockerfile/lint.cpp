@@ -160,10 +160,11 @@ void Linter::report(Rule rule, std::string message, LineRange lines,
 
 void Linter::throw_if_fatal() const {
   if (!config_.error || warnings_.empty()) return;
-  std::set<std::string> rules;
-  for (const Warning& warning : warnings_) rules.insert(warning.rule);
-  throw Error(ErrorKind::kInvalidInput, "lint violation found for rules: " +
-                                            join({rules.begin(), rules.end()}, ", "));
+  std::vector<std::string> rules;  // In the order in which they were first broken.
+  for (const Warning& warning : warnings_) {
+    if (std::ranges::find(rules, warning.rule) == rules.end()) rules.push_back(warning.rule);
+  }
+  throw Error(ErrorKind::kInvalidInput, "lint violation found for rules: " + join(rules, ", "));
 }
 
 bool names_a_secret(std::string_view key) {

@@ -59,13 +59,12 @@ struct LintConfig {
 
 class Linter {
  public:
-  explicit Linter(LintConfig config) : config_(std::move(config)) {}
+  /// `warnings` gets what is found, and must outlive the linter.
+  Linter(LintConfig config, std::vector<Warning>& warnings) : config_(std::move(config)), warnings_(warnings) {}
 
   /// Keeps the finding unless the file's or the instruction's configuration says otherwise.
   void report(const Finding& finding);
   void report(Rule rule, std::string message, LineRange lines, const std::vector<std::string>& comments);
-
-  [[nodiscard]] std::vector<Warning> take() { return std::move(warnings_); }
 
   /// \throws Error kInvalidInput "lint violation found for rules: A, B" when the configuration makes
   /// findings errors and there are some.
@@ -73,7 +72,7 @@ class Linter {
 
  private:
   LintConfig config_;
-  std::vector<Warning> warnings_;
+  std::vector<Warning>& warnings_;
 };
 
 /// Whether a variable's name says that its value is a secret (F1.12.16).

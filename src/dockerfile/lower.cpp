@@ -5,7 +5,8 @@
 #include "core/base/error.hpp"
 #include "core/base/go_path.hpp"
 #include "core/base/utf8.hpp"
-#include "dockerfile/conversion.hpp"
+#include "dockerfile/lowering.hpp"
+#include "dockerfile/requests.hpp"
 #include "dockerfile/step_builder.hpp"
 #include "dockerfile/text.hpp"
 #include "oci/spec/json_text.hpp"
@@ -46,7 +47,121 @@ void set_attribute(Node& node, const char* attribute, const char* cap,
   add_cap(node, cap);
 }
 
-/// How the Dockerfile itself was loaded: goes into the source map.
+/// Relative and sorted; empty when all of the context is needed.
+std::vector<std::string> relative_paths(const std::set<std::string>& paths) {
+  std::vector<std::string> out;
+  for (const std::string& path : paths) {
+    if (path == "/") return {};
+    out.push_back(go_path::join(".", path));
+  }
+  std::ranges::sort(out);
+  return out;
+}
+
+/// What the linter finds in a file that cannot be parsed: as far as the first error.
+void report_findings_before(const Parsed& parsed, const ConvertOptions& options,
+                            std::vector<Warning>& warnings) {
+  Linter linter(lint_config(*parsed.file, options), warnings);
+  int end = 0;
+  for (const Error::Frame& frame : parsed.errors.front().frames()) {
+    if (frame.span) end = frame.span->first_line;
+  }
+  for (const Finding& finding : parsed.file->findings) {
+    if (finding.lines.last < end) linter.report(finding);
+  }
+}
+
+const ParsedFile& checked(const Parsed& parsed) {
+  parsed.throw_if_bad();
+  return *parsed.file;
+}
+
+}  // namespace
+
+Lowering::Lowering(const Parsed& parsed, const ConvertOptions& options, std::vector<Warning>& warnings)
+    : conversion_(checked(parsed), options, warnings), warnings_(warnings) {
+  conversion_.build_context = conversion_.graph.add(Node{});
+  check_names(conversion_);
+  read_global_args(conversion_);
+  target_ = &build_stages(conversion_);
+}
+
+std::vector<ImageRequest> Lowering::resolve(const ResolvedImages& images) {
+  return resolve_bases(conversion_, *target_, images);
+}
+
+void Lowering::resolve_all(const ResolvedImages& images) {
+  auto const missing = resolve(images);
+  if (missing.empty()) return;
+  throw Error(ErrorKind::kInternal, "the image config of " + missing[0].key.reference + " is missing");
+}
+
+void Lowering::apply() {
+  auto const reachable = reachable_stages(*target_);
+  for (const auto& stage : conversion_.stages.all()) {
+    if (stage->dispatched || !(conversion_.options.all_stages || reachable.contains(stage.get()))) continue;
+    StepBuilder(conversion_, *stage).build();
+    paths_.insert(stage->context_paths.begin(), stage->context_paths.end());
+  }
+  for (const auto& [key, value] : conversion_.options.labels) {
+    target_->image.config.labels[key] = value;
+  }
+  conversion_.linter.throw_if_fatal();
+}
+
+Lowered Lowering::take() {
+  finish_context(relative_paths(paths_));
+  set_platform();
+  Lowered lowered;
+  pb::Platform const platform = to_pb(conversion_.target_platform);
+  SourceText const source{.filename = conversion_.options.filename,
+                          .data = *conversion_.file.text,
+                          .definition = dockerfile_definition(conversion_.options, platform)};
+  lowered.definition = encode(target_->state.tree, platform, &source);
+  lowered.platform = to_pb(oci::normalize_platform(conversion_.target_platform));
+  lowered.image_config = oci::to_json(full_config());
+  lowered.base_image_config = target_->base_image_config;
+  lowered.epoch = conversion_.epoch;
+  lowered.warnings = std::move(warnings_);
+  lowered.target_stage = target_->display_name;
+  lowered.context_paths = relative_paths(paths_);
+  lowered.ignore_cache = target_->ignore_cache;
+  return lowered;
+}
+
+void Lowering::finish_context(const std::vector<std::string>& paths) {
+  const ConvertOptions& options = conversion_.options;
+  Node node = local_source(options, options.context_name);
+  set_attribute(node, "local.excludepatterns", "source.local.excludepatterns", options.ignore.patterns);
+  set_attribute(node, "local.followpaths", "source.local.followpaths", paths);
+  set_name(node, "[internal] load build context");
+  *conversion_.build_context = std::move(node);
+}
+
+/// F1.4.21.
+void Lowering::set_platform() {
+  oci::Platform& platform = target_->image.platform;
+  if (!conversion_.implicit_target) {
+    const oci::Platform& wanted = conversion_.target_platform;
+    bool const same = wanted.os == platform.os && wanted.architecture == platform.architecture;
+    platform.os = wanted.os;
+    platform.architecture = wanted.architecture;
+    if (!wanted.variant.empty() || !same) platform.variant = wanted.variant;
+    if (!wanted.os_version.empty() || !same) platform.os_version = wanted.os_version;
+    if (!wanted.os_features.empty()) platform.os_features = wanted.os_features;
+  }
+  platform = oci::normalize_platform(std::move(platform));
+}
+
+oci::ImageConfig Lowering::full_config() const {
+  oci::ImageConfig config = target_->image;
+  for (int i = target_->history; i >= 0; i = conversion_.history[static_cast<std::size_t>(i)].previous) {
+    config.history.push_back(conversion_.history[static_cast<std::size_t>(i)].entry);
+  }
+  std::ranges::reverse(config.history);
+  return config;
+}
+
 pb::Definition dockerfile_definition(const ConvertOptions& options, const pb::Platform& platform) {
   Node node = local_source(options, options.dockerfile_name);
   std::vector<std::string> paths{options.filename, ignore_filename_for(options.filename)};
@@ -59,118 +174,38 @@ pb::Definition dockerfile_definition(const ConvertOptions& options, const pb::Pl
   return encode(&node, platform, nullptr);
 }
 
-/// Relative and sorted; empty when all of the context is needed.
-std::vector<std::string> relative_paths(const std::set<std::string>& paths) {
-  std::vector<std::string> out;
-  for (const std::string& path : paths) {
-    if (path == "/") return {};
-    out.push_back(go_path::join(".", path));
-  }
-  std::ranges::sort(out);
-  return out;
-}
-
-class Lowering {
- public:
-  Lowering(const Parsed& parsed, const ConvertOptions& options) : conversion_(checked(parsed), options) {
-    conversion_.build_context = conversion_.graph.add(Node{});
-    read_global_args(conversion_);
-    target_ = &build_stages(conversion_);
-  }
-
-  std::vector<ImageRequest> resolve(const ResolvedImages& images) {
-    return resolve_bases(conversion_, *target_, images);
-  }
-
-  Lowered run() {
-    std::set<std::string> paths;
-    auto const reachable = reachable_stages(*target_);
-    for (const auto& stage : conversion_.stages.all()) {
-      if (!reachable.contains(stage.get()) || stage->dispatched) continue;
-      StepBuilder(conversion_, *stage).build();
-      paths.insert(stage->context_paths.begin(), stage->context_paths.end());
-    }
-    for (const auto& [key, value] : conversion_.options.labels) {
-      target_->image.config.labels[key] = value;
-    }
-    conversion_.linter.throw_if_fatal();
-    finish_context(relative_paths(paths));
-    set_platform();
-
-    Lowered lowered;
-    pb::Platform const platform = to_pb(conversion_.target_platform);
-    SourceText const source{.filename = conversion_.options.filename,
-                            .data = *conversion_.file.text,
-                            .definition = dockerfile_definition(conversion_.options, platform)};
-    lowered.definition = encode(target_->state.tree, platform, &source);
-    lowered.platform = to_pb(oci::normalize_platform(conversion_.target_platform));
-    lowered.image_config = oci::to_json(full_config());
-    lowered.base_image_config = target_->base_image_config;
-    lowered.epoch = conversion_.epoch;
-    lowered.warnings = conversion_.linter.take();
-    lowered.target_stage = target_->display_name;
-    lowered.context_paths = relative_paths(paths);
-    lowered.ignore_cache = target_->ignore_cache;
-    return lowered;
-  }
-
- private:
-  static const ParsedFile& checked(const Parsed& parsed) {
-    parsed.throw_if_bad();
-    return *parsed.file;
-  }
-
-  void finish_context(const std::vector<std::string>& paths) {
-    const ConvertOptions& options = conversion_.options;
-    Node node = local_source(options, options.context_name);
-    set_attribute(node, "local.excludepatterns", "source.local.excludepatterns", options.ignore.patterns);
-    set_attribute(node, "local.followpaths", "source.local.followpaths", paths);
-    set_name(node, "[internal] load build context");
-    *conversion_.build_context = std::move(node);
-  }
-
-  /// F1.4.21.
-  void set_platform() {
-    oci::Platform& platform = target_->image.platform;
-    if (!conversion_.implicit_target) {
-      const oci::Platform& wanted = conversion_.target_platform;
-      bool const same = wanted.os == platform.os && wanted.architecture == platform.architecture;
-      platform.os = wanted.os;
-      platform.architecture = wanted.architecture;
-      if (!wanted.variant.empty() || !same) platform.variant = wanted.variant;
-      if (!wanted.os_version.empty() || !same) platform.os_version = wanted.os_version;
-      if (!wanted.os_features.empty()) platform.os_features = wanted.os_features;
-    }
-    platform = oci::normalize_platform(std::move(platform));
-  }
-
-  [[nodiscard]] oci::ImageConfig full_config() const {
-    oci::ImageConfig config = target_->image;
-    for (int i = target_->history; i >= 0; i = conversion_.history[static_cast<std::size_t>(i)].previous) {
-      config.history.push_back(conversion_.history[static_cast<std::size_t>(i)].entry);
-    }
-    std::ranges::reverse(config.history);
-    return config;
-  }
-
-  Conversion conversion_;
-  StageState* target_ = nullptr;
-};
-
-}  // namespace
-
 std::vector<ImageRequest> list_base_images(const Parsed& parsed, const ConvertOptions& options,
                                            const ResolvedImages& resolved) {
-  return Lowering(parsed, options).resolve(resolved);
+  std::vector<Warning> warnings;
+  return Lowering(parsed, options, warnings).resolve(resolved);
 }
 
 Lowered lower(const Parsed& parsed, const ConvertOptions& options, const ResolvedImages& resolved) {
-  Lowering lowering(parsed, options);
-  auto const missing = lowering.resolve(resolved);
-  if (!missing.empty()) {
-    throw Error(ErrorKind::kInternal, "the image config of " + missing[0].key.reference + " is missing");
+  std::vector<Warning> warnings;
+  Lowering lowering(parsed, options, warnings);
+  lowering.resolve_all(resolved);
+  lowering.apply();
+  return lowering.take();
+}
+
+LintReport lint(const Parsed& parsed, const ConvertOptions& options, const ResolvedImages& resolved,
+                const std::optional<Error>& unresolved) {
+  LintReport report;
+  report.loaded_from = dockerfile_definition(options, options.build_platform);
+  ConvertOptions all = options;
+  all.all_stages = options.target.empty();
+  try {
+    if (!parsed.errors.empty()) report_findings_before(parsed, options, report.warnings);
+    Lowering lowering(parsed, all, report.warnings);
+    if (lowering.resolve(resolved).empty()) {
+      lowering.apply();
+    } else {
+      report.error = unresolved;
+    }
+  } catch (const Error& error) {
+    report.error = error;
   }
-  return lowering.run();
+  return report;
 }
 
 std::string load_dockerfile_step_name(const ConvertOptions& options) {

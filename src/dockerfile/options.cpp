@@ -125,7 +125,7 @@ long long resource(const Options& options, const std::string& key, std::optional
   if (text.empty()) return 0;
   std::string const what = "failed to parse resource limits: invalid " + key + " value: " + text;
   auto const number = try_parse_integer(text);
-  if (!number) fail(what + ": invalid syntax");
+  if (!number) fail(what + ": strconv.ParseInt: parsing " + go_quote(text) + ": invalid syntax");
   if (*number > 0 || (also && *number == *also)) return *number;
   fail(what + (also ? ": must be -1 (unlimited) or > 0" : ": must be > 0"));
 }
@@ -196,7 +196,7 @@ void refuse_unsupported(const Options& options) {
     }
     bool const remote = key == "context" && (value.starts_with("http://") || value.starts_with("https://") ||
                                              value.starts_with("git") || value.starts_with("ssh://"));
-    bool const refused = remote || key == "contextsubdir" || key == "requestid" || key == "cache-imports" ||
+    bool const refused = remote || key == "contextsubdir" || key == "cache-imports" ||
                          key == "cache-from" || key.starts_with("attest:") || key.starts_with("input-metadata:");
     if (refused && !value.empty()) {
       throw Error(ErrorKind::kUnsupported, "the option " + key + "=" + value + " is not supported yet");

@@ -48,6 +48,8 @@ struct ConvertOptions {
   std::map<std::string, std::string> local_session_ids;  ///< By local name; stronger than session_id.
   std::map<std::string, std::string> named_contexts;     ///< opt context:NAME (F1.10.12).
 
+  bool all_stages = false;  ///< For the linter: stages that the target does not need count too.
+
   IgnoreFile ignore;  ///< Of the context; empty when there is none.
 };
 

@@ -241,9 +241,12 @@ StageCommand bind_command(Conversion& conversion, StageState& stage, const Instr
   return command;
 }
 
-StageState& build_stages(Conversion& conversion) {
+void check_names(Conversion& conversion) {
   check_stage_names(conversion);
   check_keyword_case(conversion);
+}
+
+StageState& build_stages(Conversion& conversion) {
   for (std::size_t i = 0; i < conversion.file.stages.size(); ++i) {
     const Stage& parsed = conversion.file.stages[i];
     try {

@@ -18,16 +18,16 @@ bool is_unseen_arg(const std::string& name) {
 
 std::string pair_text(const KeyValue& pair) { return " " + pair.key + "=" + pair.value; }
 
-void set_variable(std::vector<std::string>& env, const std::string& key, const std::string& value) {
-  auto const has_key = [&key](const std::string& entry) {
-    return entry.starts_with(key) && (entry.size() == key.size() || entry[key.size()] == '=');
-  };
-  auto const found = std::ranges::find_if(env, has_key);
-  if (found != env.end()) {
-    *found = key + "=" + value;
-  } else {
-    env.push_back(key + "=" + value);
+/// Sets a variable of the image: where it is, else at the end.
+void set_variable(StageState& stage, const std::string& key, const std::string& value) {
+  std::vector<std::string>& env = stage.image.config.env;
+  for (std::size_t i = stage.env_indexed; i < env.size(); ++i) {
+    stage.env_index.emplace(split_variable(env[i]).first, i);
   }
+  auto const [place, is_new] = stage.env_index.emplace(key, env.size());
+  if (is_new) env.emplace_back();
+  env[place->second] = key + "=" + value;
+  stage.env_indexed = env.size();
 }
 
 /// system.NormalizePath of BuildKit, for Linux: a relative path starts at `parent`. Absolute paths stay
@@ -181,7 +181,7 @@ void StepBuilder::apply_to(const EnvCommand& command) {
     }
     message += pair_text(pair);
     stage_.state.env.set(pair.key, pair.value);
-    set_variable(stage_.image.config.env, pair.key, pair.value);
+    set_variable(stage_, pair.key, pair.value);
   }
   commit(std::move(message));
 }
@@ -210,6 +210,8 @@ void StepBuilder::apply_to(const ArgCommand& command) {
     }
     auto const given = conversion_.build_args.find(arg.key);
     const std::string* const global = conversion_.global_args.find(arg.key);
+    bool const is_global_default =
+        given == conversion_.build_args.end() && !arg.value && global != nullptr;
     if (given != conversion_.build_args.end()) {
       arg.value = given->second;  // The default is not even looked at.
     } else if (arg.value) {
@@ -219,6 +221,12 @@ void StepBuilder::apply_to(const ArgCommand& command) {
     }
     if (arg.value && !is_unseen_arg(arg.key)) stage_.state.env.set(arg.key, *arg.value);
     message += " " + arg.key + (arg.value ? "=" + *arg.value : "");
+    stage_.declared_args.push_back(
+        {.outline = {.name = arg.key,
+                     .description = description_in(instruction_->comments, arg.key),
+                     .value = arg.value.value_or(""),
+                     .lines = instruction_->lines},
+         .is_global_default = is_global_default});
     stage_.build_args.push_back(std::move(arg));
   }
   commit(std::move(message));

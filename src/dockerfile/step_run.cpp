@@ -60,6 +60,9 @@ void StepBuilder::apply_to(const RunCommand& command) {
   exec.mounts.push_back(root_mount(stage_.state.tree));
   std::string name = instruction_->code;
   auto const args = run_args(command, exec, name);
+  if (args.empty()) {
+    throw Error(ErrorKind::kInvalidInput, "RUN [] names no command: arguments are required");
+  }
   LentMounts lent;
   add_mounts(mounts, exec, lent);
   if (!command.devices.empty()) {

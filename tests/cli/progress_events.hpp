@@ -59,7 +59,7 @@ inline progress::Status status(const std::string& name, const std::string& id, d
 }
 
 inline progress::Warning warning(const std::string& name, const std::string& text) {
-  return progress::Warning{digest_of(name), 1, text, {}, "", "", "", {}};
+  return progress::Warning{digest_of(name), 1, text, {}, "", "", nullptr, {}};
 }
 
 }  // namespace cobuild::cli::test

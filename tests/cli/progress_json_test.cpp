@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <memory>
 #include <unistd.h>
 #include <boost/asio/io_context.hpp>
 
@@ -48,8 +50,8 @@ TEST(ProgressJson, LogDataIsBase64) {
 }
 
 TEST(ProgressJson, Warning) {
-  progress::Warning event{digest_of("a"), 1,        "short", {"d"}, "http://u",
-                          "Dockerfile",   "FROM x", {{2, 3}}};
+  auto const text = std::make_shared<const std::string>("FROM x");
+  progress::Warning event{digest_of("a"), 1, "short", {"d"}, "http://u", "Dockerfile", text, {{2, 3}}};
   EXPECT_EQ(to_json_line(event),
             R"({"warnings":[{"vertex":")" + kDigest +
                 R"(","level":1,"short":"c2hvcnQ=","detail":["ZA=="],"url":"http://u",)"

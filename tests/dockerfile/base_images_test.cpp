@@ -41,7 +41,7 @@ TEST(BaseImages, RequestsSayWhatProgressAndErrorsNeed) {
   auto const requests = list_base_images(parse("# c\nFROM apline", "Dockerfile"), test_options(), {});
   ASSERT_EQ(requests.size(), 1U);
   EXPECT_EQ(requests[0].step_name, "[internal] load metadata for docker.io/library/apline:latest");
-  EXPECT_EQ(requests[0].suggestion, " (did you mean alpine?)");
+  EXPECT_EQ(requests[0].suggestion(), " (did you mean alpine?)");
   EXPECT_EQ(requests[0].written, "apline");
   EXPECT_EQ(requests[0].span.first_line, 2);
 }

@@ -15,6 +15,24 @@ std::vector<std::string> summaries(const std::string& text, const ConvertOptions
   return out;
 }
 
+TEST(LintTest, ErrorNamesTheRulesInTheOrderInWhichTheyWereBroken) {
+  EXPECT_EQ(error_of("# check=error=true\nFROM scratch AS A\nWORKDIR x\nENV a b\nLABEL c d\n"),
+            "lint violation found for rules: StageNameCasing, WorkdirRelativePath, LegacyKeyValueFormat");
+}
+
+TEST(LintTest, SuggestsVariablesInTheirCase) {
+  EXPECT_THAT(summaries("FROM scratch\nENV foo=1\nLABEL x=$FOO"),
+              ElementsAre("UndefinedVar: Usage of undefined variable '$FOO' (line 3)"));
+}
+
+TEST(LintTest, NamesComeBeforeGlobalArguments) {
+  ConvertOptions options = test_options();
+  options.build_args = {{"B", "scratch"}};
+  EXPECT_THAT(summaries("ARG B\nFROM $B AS a\nFROM scratch AS a", options),
+              ElementsAre(testing::StartsWith("DuplicateStageName:"),
+                          testing::StartsWith("InvalidDefaultArgInFrom:")));
+}
+
 struct Row {
   const char* text;
   const char* summary;

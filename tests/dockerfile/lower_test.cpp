@@ -133,6 +133,10 @@ TEST(Run, NamesShowValuesOfSetVariables) {
               ElementsAre("[1/1] RUN echo \"1\" $b '$a'  x"));
 }
 
+TEST(Run, NeedsACommand) {
+  EXPECT_EQ(error_of("FROM scratch\nRUN []\n"), "RUN [] names no command: arguments are required");
+}
+
 TEST(Run, FlagsReachTheOp) {
   auto options = test_options();
   options.network = pb::HOST;

@@ -11,10 +11,6 @@ constexpr std::size_t kTooFar = 3;
 constexpr std::size_t kWordMax =
     256;  // Longer words are no typing mistakes, and the cost is quadratic.
 
-char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
-
 /// Levenshtein's distance, one row at a time.
 std::size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<std::size_t> row(b.size() + 1);
@@ -23,7 +19,7 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
     std::size_t diagonal = row[0];
     row[0] = i;
     for (std::size_t j = 1; j <= b.size(); ++j) {
-      std::size_t const substituted = diagonal + (lower(a[i - 1]) == lower(b[j - 1]) ? 0 : 1);
+      std::size_t const substituted = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
       diagonal = row[j];
       row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
     }
@@ -39,7 +35,8 @@ std::optional<std::string> closest_match(std::string_view word,
   std::optional<std::string> match;
   std::size_t smallest = kTooFar;
   for (const std::string& option : options) {
-    if (option.size() > kWordMax) continue;
+    std::size_t const longer = std::max(word.size(), option.size());
+    if (longer - std::min(word.size(), option.size()) >= smallest || longer > kWordMax) continue;
     std::size_t const distance = edit_distance(word, option);
     if (distance == 0) return std::nullopt;
     if (distance < smallest) {

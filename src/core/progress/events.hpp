@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -63,7 +64,7 @@ struct Warning {
   std::vector<std::string> detail;
   std::string url;
   std::string filename;
-  std::string text;  ///< The file's content, for the excerpt.
+  std::shared_ptr<const std::string> text;  ///< The file's content, for the excerpt; may be null.
   std::vector<Range> ranges;
 };
 
