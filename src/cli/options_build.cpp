@@ -23,6 +23,7 @@ constexpr std::array kBuildFlags = {
          "a further context, or what replaces an image"},
     Flag{"platform", 0, FlagKind::kValue, "OS/ARCH", "platform to build for"},
     Flag{"label", 0, FlagKind::kValue, "K=V", "label of the image"},
+    Flag{"annotation", 0, FlagKind::kValue, "K=V", "annotation of the image's manifest"},
     Flag{"no-cache", 0, FlagKind::kSwitch, "", "run everything"},
     Flag{"no-cache-filter", 0, FlagKind::kValue, "STAGE", "run everything in these stages"},
     Flag{"pull", 0, FlagKind::kSwitch, "", "ask the registry for newer base images"},
@@ -64,7 +65,6 @@ constexpr std::array kBuildFlags = {
     Flag{"import-cache", 0, FlagKind::kRefused, "", kNotYet},
     Flag{"export-cache", 0, FlagKind::kRefused, "", kNotYet},
     Flag{"attest", 0, FlagKind::kRefused, "", kNotYet},
-    Flag{"annotation", 0, FlagKind::kRefused, "", kNotYet},
     Flag{"push", 0, FlagKind::kRefused, "",
          "is not supported yet: write an archive with --output type=oci,dest=FILE and copy it with "
          "skopeo"},
@@ -349,13 +349,39 @@ class BuildReader {
     for (const std::string& text : flags_.all("output")) {
       build_.outputs.push_back(parse_output(text, surroundings_));
     }
+    auto const annotations = read_annotations();
     std::size_t to_stdout = 0;
     for (OutputOptions& output : build_.outputs) {
       bool const named = output.type == "oci" || output.type == "docker" || output.type == "image";
       if (named && !build_.tags.empty()) output.attributes.emplace("name", join(build_.tags));
+      if (named) output.attributes.insert(annotations.begin(), annotations.end());
       if (output.to_stdout()) ++to_stdout;
     }
     if (to_stdout > 1) throw invalid("only one --output can go to standard output");
+  }
+
+  /// --annotation [manifest:]K=V as the attributes that image exporters take.
+  [[nodiscard]] std::map<std::string, std::string> read_annotations() const {
+    std::map<std::string, std::string> attributes;
+    for (const std::string& text : flags_.all("annotation")) {
+      std::size_t const equals = text.find('=');
+      if (equals == std::string::npos) {
+        throw invalid("invalid annotation \"" + text + "\", expected key=value");
+      }
+      std::string key = text.substr(0, equals);
+      if (std::size_t const colon = key.find(':'); colon != std::string::npos) {
+        std::string const type = key.substr(0, colon);
+        if (type != "manifest") {
+          throw Error(ErrorKind::kUnsupported,
+                      "--annotation " + text + ": " + type +
+                          " annotations are not supported yet, only those of the manifest");
+        }
+        key.erase(0, colon + 1);
+      }
+      if (key.empty()) throw invalid("invalid annotation \"" + text + "\", expected key=value");
+      attributes["annotation." + key] = text.substr(equals + 1);
+    }
+    return attributes;
   }
 
   void read_files_and_progress() {

@@ -12,6 +12,10 @@
 namespace cobuild::dockerfile {
 namespace {
 
+/// With more variables than this, none is suggested for one that is not defined: the search takes time
+/// for each of them, at each finding.
+constexpr std::size_t kSuggestedVariables_max = 300;
+
 bool is_unseen_arg(const std::string& name) {
   return name == "BUILDKIT_SBOM_SCAN_CONTEXT" || name == "BUILDKIT_SBOM_SCAN_STAGE";
 }
@@ -118,7 +122,8 @@ void StepBuilder::report_undefined(std::set<std::string> names) {
   for (const ArgCommand::Arg& arg : stage_.build_args) names.erase(arg.key);
   for (const std::string& name : names) {
     if (is_unseen_arg(name)) continue;
-    auto const match = closest_match(name, env().keys());
+    bool const few = stage_.image.config.env.size() + stage_.build_args.size() <= kSuggestedVariables_max;
+    auto const match = few ? closest_match(name, env().keys()) : std::nullopt;
     report(Rule::kUndefinedVar, "Usage of undefined variable '$" + name + "'" +
                                     (match ? " (did you mean $" + *match + "?)" : ""));
   }

@@ -121,6 +121,27 @@ TEST(Options, ResourceLimits) {
   EXPECT_THAT(build.entitlements, ElementsAre("network.host"));
 }
 
+TEST(Options, CallsAreRequestsOfTheFrontend) {
+  auto const check = parse_build({"--check", "."});
+  EXPECT_THAT(check.frontend_options, ElementsAre(Pair("requestid", "frontend.lint")));
+  ASSERT_TRUE(check.call.has_value());
+  EXPECT_EQ(check.call->name, "lint");
+  auto const outline = parse_build({"--call=outline,format=json", "."});
+  EXPECT_THAT(outline.frontend_options, ElementsAre(Pair("requestid", "frontend.outline")));
+  EXPECT_TRUE(outline.call.has_value() && outline.call->json);
+  auto const build = parse_build({"--call", "build", "."});
+  EXPECT_FALSE(build.call.has_value());
+  EXPECT_TRUE(build.frontend_options.empty());
+}
+
+TEST(Options, AnnotationsGoToImageExporters) {
+  auto const build = parse_build({"--annotation", "a.B=1=2", "--annotation", "manifest:c=", "-o",
+                                  "type=oci,dest=x", "-o", "type=local,dest=y", "."});
+  EXPECT_THAT(build.outputs.at(0).attributes,
+              ElementsAre(Pair("annotation.a.B", "1=2"), Pair("annotation.c", "")));
+  EXPECT_TRUE(build.outputs.at(1).attributes.empty());
+}
+
 TEST(Options, NamedContexts) {
   auto const build =
       parse_build({"--build-context", "lib=../lib", "--build-context", "base=docker-image://debian",
@@ -269,6 +290,17 @@ INSTANTIATE_TEST_SUITE_P(
                     {"build", "--ssh", "x=raw=true", "."},
                     "raw mode must supply exactly one socket path for \"x\""},
         RefusedCase{"SshRawValue", {"build", "--ssh", "x=/a,raw=yes", "."}, "invalid value for 'raw': yes"},
+        RefusedCase{"Annotation",
+                    {"build", "--annotation", "x", "."},
+                    "invalid annotation \"x\", expected key=value"},
+        RefusedCase{"AnnotationType",
+                    {"build", "--annotation", "index:a=b", "."},
+                    "--annotation index:a=b: index annotations are not supported yet, only those of the "
+                    "manifest",
+                    kUnsupported},
+        RefusedCase{"Call",
+                    {"build", "--call", "chek", "."},
+                    "invalid --call chek: use build, check, outline or targets (did you mean check?)"},
         RefusedCase{"Daemon",
                     {"--addr", "x", "build"},
                     "--addr is not needed: cobuild has no daemon to connect to",

@@ -25,6 +25,13 @@ TEST(LintTest, SuggestsVariablesInTheirCase) {
               ElementsAre("UndefinedVar: Usage of undefined variable '$FOO' (line 3)"));
 }
 
+TEST(LintTest, SuggestsNoVariablesAmongVeryMany) {
+  std::string text = "FROM scratch\n";
+  for (int i = 0; i < 400; ++i) text += "ENV VARIABLE" + std::to_string(i) + "=1\n";
+  EXPECT_THAT(summaries(text + "LABEL x=$VARIABLEX"),
+              ElementsAre("UndefinedVar: Usage of undefined variable '$VARIABLEX' (line 402)"));
+}
+
 TEST(LintTest, NamesComeBeforeGlobalArguments) {
   ConvertOptions options = test_options();
   options.build_args = {{"B", "scratch"}};
