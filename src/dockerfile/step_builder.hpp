@@ -78,8 +78,8 @@ class StepBuilder {
   void add_mounts(const std::vector<RunMount>& mounts, ExecNode& exec, LentMounts& lent);
   ExecNode::Mount file_mount(const RunMount& mount, Node* source);
   Node* cache_directory(const RunMount& mount, Node* base);
-  static void add_secret(const RunMount& mount, ExecNode& exec, LentMounts& lent);
-  static void add_agent(const RunMount& mount, LentMounts& lent);
+  void add_secret(const RunMount& mount, ExecNode& exec, LentMounts& lent);
+  void add_agent(const RunMount& mount, LentMounts& lent);
   void append_lent(LentMounts lent, Node& node, ExecNode& exec) const;
   /// The environment, with stars where secrets will be: for names.
   [[nodiscard]] EnvList masked_env(const std::vector<RunMount>& mounts) const;

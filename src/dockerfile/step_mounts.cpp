@@ -108,6 +108,7 @@ void StepBuilder::add_secret(const RunMount& mount, ExecNode& exec, LentMounts& 
   std::string id = mount.source.empty() ? mount.id : mount.source;
   if (id.empty()) id = go_path::base(mount.target);
   lent.has_secrets = true;
+  stage_.secrets.push_back({.name = id, .required = mount.required, .lines = instruction_->lines});
   if (mount.env) {
     pb::SecretEnv& variable = *exec.op.add_secretenv();
     variable.set_id(id);
@@ -124,6 +125,9 @@ void StepBuilder::add_secret(const RunMount& mount, ExecNode& exec, LentMounts& 
 
 void StepBuilder::add_agent(const RunMount& mount, LentMounts& lent) {
   if (!mount.source.empty()) throw Error(ErrorKind::kInvalidInput, "ssh does not support source");
+  stage_.ssh.push_back({.name = mount.id.empty() ? "default" : mount.id,
+                        .required = mount.required,
+                        .lines = instruction_->lines});
   ExecNode::Mount& out = lent.agents.emplace_back();
   out.mount.set_mounttype(pb::SSH);
   out.mount.set_dest(mount.target.empty() ? "/run/buildkit/ssh_agent." + std::to_string(lent.agents.size() - 1)

@@ -81,6 +81,19 @@ TEST(RequestsTest, OutlineSaysWhatBuildArgumentsComeTo) {
               ElementsAre("A=given", "B=given"));
 }
 
+TEST(RequestsTest, OutlineHasTheSecretsAndAgentsThatStepsMount) {
+  Outline const outline = outline_of(
+      "FROM scratch AS one\nRUN --mount=type=secret,id=a,required=true --mount=type=ssh x\n"
+      "FROM one\nRUN --mount=type=secret,target=/run/b --mount=type=secret,id=a y\n");
+  ASSERT_EQ(outline.secrets.size(), 2U);
+  EXPECT_EQ(outline.secrets[0].name, "b");
+  EXPECT_FALSE(outline.secrets[0].required);
+  EXPECT_EQ(outline.secrets[1].name, "a");
+  EXPECT_EQ(outline.secrets[1].lines, (LineRange{4, 4}));
+  ASSERT_EQ(outline.ssh.size(), 1U);
+  EXPECT_EQ(outline.ssh[0].name, "default");
+}
+
 TEST(RequestsTest, LintLooksAtAllStagesUnlessThereIsATarget) {
   std::string const text = "FROM scratch AS one\nMAINTAINER me\nENV a b\nFROM scratch AS two\nWORKDIR x\n";
   EXPECT_THAT(rules_of(lint_of(text)),
