@@ -5,6 +5,7 @@
 #include "core/base/go_quote.hpp"
 #include "core/base/suggest.hpp"
 #include "dockerfile/conversion.hpp"
+#include "dockerfile/named_contexts.hpp"
 #include "oci/spec/reference.hpp"
 
 namespace cobuild::dockerfile {
@@ -56,6 +57,10 @@ class BaseResolver {
   }
 
   void resolve(StageState& stage, bool is_reachable) {
+    if (stage.is_replaced) {
+      if (is_reachable) replace(stage);
+      return;
+    }
     if (stage.base_name == kScratchName) {
       stage.image = scratch_config(conversion_.target_platform);
       stage.platform = conversion_.target_platform;
@@ -66,8 +71,10 @@ class BaseResolver {
     std::string const written = stage.base_name;
     oci::Reference reference = parse_name(written);
     if (!is_reachable) return;
-    refuse_named_context(conversion_, written, stage.lines);
     oci::Platform platform = stage.platform.value_or(conversion_.target_platform);
+    if (auto const context = find_named_context(conversion_, written, &platform)) {
+      return start_from_context(stage, *context, platform);
+    }
     ImageKey const key{reference.to_string(), oci::format_platform_all(platform)};
     auto const image = images_.find(key);
     if (image == images_.end()) {
@@ -83,6 +90,48 @@ class BaseResolver {
       reference.digest = BlobDigest(Digest::parse(image->second.digest));
     }
     start_from(stage, reference.to_string(), written, platform);
+  }
+
+  /// F1.10.13 to F1.10.17: instead of the image there is a context of that name.
+  void start_from_context(StageState& stage, const NamedContext& context, const oci::Platform& platform) {
+    auto loaded = load_named_context(conversion_, context, stage, &platform, images_, missing_);
+    if (!loaded) return;
+    stage.resolved = true;
+    stage.dispatched = stage.unregistered;
+    stage.image = loaded->config ? oci::parse_image_config(*loaded->config) : scratch_config(platform);
+    stage.base_image_config = std::move(loaded->config);
+    take_history(stage);
+    stage.state.tree = loaded->tree;
+    stage.state.platform = to_pb(platform);
+    stage.platform = platform;
+  }
+
+  /// F1.10.18. What starts from the stage goes on from what the context's image config says.
+  void replace(StageState& stage) {
+    const oci::Platform* const platform = stage.platform ? &*stage.platform
+                                          : conversion_.implicit_target ? nullptr
+                                                                        : &conversion_.target_platform;
+    auto const context = find_named_context(conversion_, stage.name, platform);
+    auto const loaded = load_named_context(conversion_, context.value(), stage, platform, images_, missing_);
+    if (!loaded) return;
+    stage.resolved = true;
+    stage.dispatched = true;
+    stage.state.tree = loaded->tree;
+    if (!loaded->config) {
+      stage.image.platform = stage.platform.value_or(conversion_.target_platform);
+      return;
+    }
+    stage.image = oci::parse_image_config(*loaded->config);
+    take_history(stage);
+    const auto& config = stage.image.config;
+    for (const std::string& entry : config.env) {
+      auto [key, value] = split_variable(entry);
+      stage.state.env.set(key, std::move(value));
+    }
+    if (!config.working_dir.empty()) stage.state.directory = config.working_dir;
+    if (stage.image.platform.os.empty() || stage.image.platform.architecture.empty()) return;
+    stage.platform = stage.image.platform;
+    stage.state.platform = to_pb(stage.image.platform);
   }
 
   static oci::Reference parse_name(const std::string& written) {
@@ -122,15 +171,9 @@ class BaseResolver {
 
   void start_from(StageState& stage, const std::string& source, const std::string& written,
                   const oci::Platform& platform) {
-    auto& history = stage.image.history;
     bool const is_empty = stage.image.diff_ids.empty() &&
-                          std::ranges::all_of(history, &oci::History::empty_layer);
-    for (oci::History& entry : history) {
-      conversion_.history.push_back({stage.history, std::move(entry)});
-      stage.history = static_cast<int>(conversion_.history.size()) - 1;
-    }
-    history.clear();
-    stage.image.created.reset();
+                          std::ranges::all_of(stage.image.history, &oci::History::empty_layer);
+    take_history(stage);
     stage.base_name = source;
     if (!is_empty) {
       stage.state.tree = conversion_.graph.add(image_node(stage, source, platform));
@@ -138,6 +181,16 @@ class BaseResolver {
       check_platform(stage, written, platform);
     }
     stage.platform = platform;
+  }
+
+  /// The history of the image becomes the beginning of the stage's.
+  void take_history(StageState& stage) {
+    for (oci::History& entry : stage.image.history) {
+      conversion_.history.push_back({stage.history, std::move(entry)});
+      stage.history = static_cast<int>(conversion_.history.size()) - 1;
+    }
+    stage.image.history.clear();
+    stage.image.created.reset();
   }
 
   Node image_node(StageState& stage, const std::string& source, const oci::Platform& platform) {
@@ -188,7 +241,7 @@ class BaseResolver {
           if (onbuild != nullptr) triggers.push_back(onbuild->trigger);
         }
       }
-      if (stage->unregistered || triggers.empty()) continue;
+      if (stage->unregistered || stage->is_replaced || triggers.empty()) continue;
       try {
         has_new_sources |= add_triggers(*stage, triggers);
       } catch (const Error& error) {

@@ -1,8 +1,10 @@
 #include "dockerfile/conversion.hpp"
 
+#include <algorithm>
+
 #include "core/base/error.hpp"
+#include "core/base/go_path.hpp"
 #include "dockerfile/text.hpp"
-#include "oci/spec/reference.hpp"
 
 namespace cobuild::dockerfile {
 namespace {
@@ -23,15 +25,6 @@ std::optional<pb::ProxyEnv> proxy_from(const std::map<std::string, std::string>&
     any = true;
   }
   return any ? std::optional(proxy) : std::nullopt;
-}
-
-/// The name that `context:NAME` options use: as users say it, without ":latest".
-std::string context_key(const std::string& name) {
-  auto const reference = oci::Reference::try_parse(name);
-  if (!reference) return name;
-  std::string familiar = reference->familiar();
-  if (familiar.ends_with(":latest")) familiar.resize(familiar.size() - 7);
-  return familiar;
 }
 
 }  // namespace
@@ -102,18 +95,18 @@ void inherit(StageState& stage) {
   stage.history = base->history;
   stage.base_image_config = base->base_image_config;
   stage.workdir_set = base->workdir_set;
+  stage.used_paths = base->used_paths;
   stage.build_args.insert(stage.build_args.end(), base->build_args.begin(), base->build_args.end());
 }
 
-void refuse_named_context(const Conversion& conversion, const std::string& name, LineRange lines) {
-  if (conversion.options.named_contexts.empty() || name == kScratchName || name == "context") return;
-  std::string const key = context_key(name);
-  for (const auto& entry : conversion.options.named_contexts) {
-    if (entry.first.substr(0, entry.first.find("::")) != key) continue;
-    throw Error(ErrorKind::kUnsupported,
-                "named contexts are not supported yet: context:" + entry.first + " replaces " + name)
-        .with_span(conversion.span(lines));
+std::vector<std::string> relative_paths(const std::set<std::string>& paths) {
+  std::vector<std::string> out;
+  for (const std::string& path : paths) {
+    if (path == "/") return {};
+    out.push_back(go_path::join(".", path));
   }
+  std::ranges::sort(out);
+  return out;
 }
 
 pb::Platform to_pb(const oci::Platform& platform) {

@@ -65,6 +65,9 @@ struct StageState {
   std::string base_name;          ///< Expanded; once resolved, normalised and with its digest.
   LineRange lines;
   bool unregistered = false;
+  /// A named context has its name: its instructions count for nothing (F1.10.18).
+  bool without_instructions = false;
+  bool is_replaced = false;  ///< And the context is no other stage.
 
   StageState* base = nullptr;  ///< The earlier stage that it starts from; null for images and scratch.
   std::vector<StageCommand> commands;
@@ -87,6 +90,8 @@ struct StageState {
   std::vector<OutlineMount> secrets;
   std::vector<OutlineMount> ssh;
   std::set<std::string> context_paths;      ///< Absolute.
+  /// What is used of the stage's tree, absolute: shared with the stages that start from it.
+  std::shared_ptr<std::set<std::string>> used_paths = std::make_shared<std::set<std::string>>();
   bool ignore_cache = false;
   bool workdir_set = false;
   std::optional<LineRange> cmd_lines;
@@ -96,6 +101,15 @@ struct StageState {
   int step_count = 0;  ///< That progress numbers.
   int step_index = 0;
   bool in_trigger = false;
+};
+
+/// A directory of the user's that a named context is. Its node gets its content at the end.
+struct LocalContext {
+  Node* node = nullptr;
+  std::string directory;  ///< Its name on the command line.
+  std::string label;      ///< \see NamedContext::label.
+  std::vector<std::string> excludes;
+  std::shared_ptr<const std::set<std::string>> paths;
 };
 
 /// All stages, in the order of the file, then the images that COPY names.
@@ -133,6 +147,7 @@ struct Conversion {
   Linter linter;
   Graph graph;
   Node* build_context = nullptr;
+  std::vector<LocalContext> local_contexts;
   StageList stages;
   std::vector<HistoryLink> history;
   std::deque<Instruction> trigger_instructions;  ///< What StageCommands of triggers point to.
@@ -182,7 +197,7 @@ void inherit(StageState& stage);
 [[nodiscard]] pb::Platform to_pb(const oci::Platform& platform);
 [[nodiscard]] oci::Platform to_oci(const pb::Platform& platform);
 
-/// \throws Error kUnsupported when an option replaces the stage or image `name` (F1.10.12).
-void refuse_named_context(const Conversion& conversion, const std::string& name, LineRange lines);
+/// Relative and sorted, for local sources; empty when everything is needed.
+[[nodiscard]] std::vector<std::string> relative_paths(const std::set<std::string>& paths);
 
 }  // namespace cobuild::dockerfile

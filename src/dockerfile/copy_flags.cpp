@@ -37,20 +37,6 @@ bool is_symbolic_clause(std::string_view clause) {
   return true;
 }
 
-/// [user@]host:path, where the host has no "/".
-bool is_scp_address(std::string_view source) {
-  std::size_t const at = source.find('@');
-  std::size_t const colon = source.find(':');
-  if (at == std::string_view::npos || at == 0 || colon == std::string_view::npos || colon < at) return false;
-  auto const is_name = [](std::string_view text) {
-    return !text.empty() && std::ranges::all_of(text, [](char c) {
-      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-             c == '_' || c == '.';
-    });
-  };
-  return is_name(source.substr(0, at)) && is_name(source.substr(at + 1, colon - at - 1));
-}
-
 }  // namespace
 
 pb::ChownOpt parse_owner(const std::string& owner) {
@@ -79,16 +65,6 @@ void set_mode(const std::string& chmod, pb::FileActionCopy& copy) {
   }
   copy.set_mode(0);
   copy.set_modestr(chmod);
-}
-
-SourceKind source_kind(const std::string& source) {
-  bool const is_http = source.starts_with("http://") || source.starts_with("https://");
-  if (is_http) {
-    std::string_view const path = std::string_view(source).substr(0, source.find_first_of("?#"));
-    return path.ends_with(".git") ? SourceKind::kGit : SourceKind::kHttp;
-  }
-  bool const is_git = source.starts_with("git://") || source.starts_with("ssh://") || is_scp_address(source);
-  return is_git ? SourceKind::kGit : SourceKind::kLocal;
 }
 
 }  // namespace cobuild::dockerfile

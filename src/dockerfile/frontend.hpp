@@ -1,7 +1,7 @@
 #pragma once
 
 /// The front door of the Dockerfile frontend: text in, LLB and image config out. Pure: no I/O, no
-/// coroutines. What has to be fetched is asked for in a list and handed in:
+/// coroutines. What has to be fetched or read is asked for in a list and handed in:
 ///
 ///     Parsed parsed = parse(text, "Dockerfile");
 ///     ResolvedImages images;
@@ -20,6 +20,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/base/error.hpp"
@@ -61,7 +62,16 @@ struct ImageKey {
   friend auto operator<=>(const ImageKey&, const ImageKey&) = default;
 };
 
+/// Something to look up: mostly an image.
 struct ImageRequest {
+  enum class Kind {
+    kImage,        ///< `key.reference` in its registry.
+    kLayoutImage,  ///< `reference` in the OCI layout called `store`.
+    kIgnoreFile,   ///< .dockerignore in the user's directory called `store`, a named context.
+  };
+  Kind kind = Kind::kImage;
+  std::string store;
+  std::string reference;
   ImageKey key;
   pb::Platform platform;
   ImageResolveMode resolve_mode = ImageResolveMode::kDefault;
@@ -76,7 +86,9 @@ struct ImageRequest {
 
 struct ResolvedImage {
   std::string digest;  ///< "sha256:…" of the manifest or index that the reference names.
-  std::string config;  ///< The image config's JSON, for the platform asked for.
+  /// The image config's JSON, for the platform asked for. Of an ignore file: its text, empty when there
+  /// is none.
+  std::string config;
 };
 
 using ResolvedImages = std::map<ImageKey, ResolvedImage>;
@@ -111,6 +123,18 @@ struct Lowered {
 /// \throws Error kInvalidInput or kUnsupported, with the place in the Dockerfile.
 [[nodiscard]] Lowered lower(const Parsed& parsed, const ConvertOptions& options,
                             const ResolvedImages& resolved);
+
+/// What options.remote_context is, for the caller to solve and read the Dockerfile from.
+[[nodiscard]] pb::Definition remote_context_definition(const ConvertOptions& options);
+
+/// Of a context by HTTP: just the download, the file "context". What is in it decides what kind of
+/// context it is.
+[[nodiscard]] pb::Definition context_download_definition(const ConvertOptions& options);
+
+/// Whether a file that begins like this is an archive with a context in it, else it is a Dockerfile
+/// (F1.10.7, F1.10.8): tar, plain or packed by gzip, bzip2 or xz.
+inline constexpr std::size_t kArchiveHeadBytes = 1024;
+[[nodiscard]] bool is_context_archive(std::string_view head);
 
 /// Names of the steps that happen before lower(), as progress shows them.
 [[nodiscard]] std::string load_dockerfile_step_name(const ConvertOptions& options);

@@ -1,62 +1,14 @@
-#include <boost/json/array.hpp>
-
 #include <algorithm>
 
 #include "core/base/error.hpp"
-#include "core/base/go_path.hpp"
-#include "core/base/utf8.hpp"
 #include "dockerfile/lowering.hpp"
+#include "dockerfile/named_contexts.hpp"
 #include "dockerfile/requests.hpp"
+#include "dockerfile/source_nodes.hpp"
 #include "dockerfile/step_builder.hpp"
-#include "dockerfile/text.hpp"
-#include "oci/spec/json_text.hpp"
 
 namespace cobuild::dockerfile {
 namespace {
-
-/// A name that is not UTF-8 becomes one that matches nothing, as it does in BuildKit.
-std::string json_list(const std::vector<std::string>& items) {
-  boost::json::array list;
-  for (const std::string& item : items) list.emplace_back(to_valid_utf8(item));
-  return oci::to_compact_text(list);
-}
-
-/// A directory of the user's as a source.
-Node local_source(const ConvertOptions& options, const std::string& name) {
-  SourceNode source;
-  source.op.set_identifier("local://" + name);
-  auto& attributes = *source.op.mutable_attrs();
-  attributes["local.sharedkeyhint"] = name;
-  auto const own = options.local_session_ids.find(name);
-  const std::string& session = own != options.local_session_ids.end() ? own->second : options.session_id;
-  Node node;
-  add_cap(node, "source.local");
-  add_cap(node, "source.local.sharedkeyhint");
-  if (!session.empty()) {
-    attributes["local.session"] = session;
-    add_cap(node, "source.local.sessionid");
-  }
-  node.op = std::move(source);
-  return node;
-}
-
-void set_attribute(Node& node, const char* attribute, const char* cap,
-                   const std::vector<std::string>& items) {
-  if (items.empty()) return;
-  (*std::get<SourceNode>(node.op).op.mutable_attrs())[attribute] = json_list(items);
-  add_cap(node, cap);
-}
-
-/// Relative and sorted; empty when all of the context is needed.
-std::vector<std::string> relative_paths(const std::set<std::string>& paths) {
-  std::vector<std::string> out;
-  for (const std::string& path : paths) {
-    if (path == "/") return {};
-    out.push_back(go_path::join(".", path));
-  }
-  std::ranges::sort(out);
-  return out;
-}
 
 /// What the linter finds in a file that cannot be parsed: as far as the first error.
 void report_findings_before(const Parsed& parsed, const ConvertOptions& options,
@@ -110,6 +62,8 @@ void Lowering::apply() {
 }
 
 Lowered Lowering::take() {
+  target_->used_paths->insert("/");
+  finish_local_contexts(conversion_);
   finish_context(relative_paths(paths_));
   set_platform();
   Lowered lowered;
@@ -131,7 +85,11 @@ Lowered Lowering::take() {
 
 void Lowering::finish_context(const std::vector<std::string>& paths) {
   const ConvertOptions& options = conversion_.options;
-  Node node = local_source(options, options.context_name);
+  if (options.remote_context) {
+    *conversion_.build_context = *add_remote_context(conversion_.graph, options);
+    return;
+  }
+  Node node = local_source(options, options.context_name, options.context_name);
   set_attribute(node, "local.excludepatterns", "source.local.excludepatterns", options.ignore.patterns);
   set_attribute(node, "local.followpaths", "source.local.followpaths", paths);
   set_name(node, "[internal] load build context");
@@ -160,18 +118,6 @@ oci::ImageConfig Lowering::full_config() const {
   }
   std::ranges::reverse(config.history);
   return config;
-}
-
-pb::Definition dockerfile_definition(const ConvertOptions& options, const pb::Platform& platform) {
-  Node node = local_source(options, options.dockerfile_name);
-  std::vector<std::string> paths{options.filename, ignore_filename_for(options.filename)};
-  if (go_path::base(options.filename) == "Dockerfile") {
-    paths.push_back(go_path::join(go_path::dir(options.filename), "dockerfile"));
-  }
-  set_attribute(node, "local.followpaths", "source.local.followpaths", paths);
-  (*std::get<SourceNode>(node.op).op.mutable_attrs())["local.differ"] = "none";
-  set_name(node, load_dockerfile_step_name(options));
-  return encode(&node, platform, nullptr);
 }
 
 std::vector<ImageRequest> list_base_images(const Parsed& parsed, const ConvertOptions& options,
@@ -206,6 +152,47 @@ LintReport lint(const Parsed& parsed, const ConvertOptions& options, const Resol
     report.error = error;
   }
   return report;
+}
+
+pb::Definition remote_context_definition(const ConvertOptions& options) {
+  Graph graph;
+  return encode(add_remote_context(graph, options), options.build_platform, nullptr);
+}
+
+pb::Definition context_download_definition(const ConvertOptions& options) {
+  ConvertOptions download = options;
+  download.remote_context->kind = RemoteContext::Kind::kFile;
+  download.remote_context->subdir.reset();
+  return remote_context_definition(download);
+}
+
+bool is_context_archive(std::string_view head) {
+  for (std::string_view const magic : {"BZh", "\x1f\x8b\x08", "\xfd" "7zXZ"}) {
+    if (head.starts_with(magic)) return true;
+  }
+  // A tar header says what its bytes add up to, its own checksum taken as blanks.
+  constexpr std::size_t kHeaderBytes = 512;
+  constexpr std::size_t kChecksum = 148;
+  constexpr std::size_t kChecksumEnd = 156;
+  if (head.size() < kHeaderBytes) return false;
+  unsigned long sum = 0;
+  for (std::size_t i = 0; i < kHeaderBytes; ++i) {
+    bool const in_checksum = i >= kChecksum && i < kChecksumEnd;
+    sum += in_checksum ? ' ' : static_cast<unsigned char>(head[i]);
+  }
+  unsigned long told = 0;
+  std::size_t digits = 0;
+  for (char const c : head.substr(kChecksum, kChecksumEnd - kChecksum)) {
+    if (c >= '0' && c <= '7') {
+      told = told * 8 + static_cast<unsigned long>(c - '0');
+      ++digits;
+    } else if (digits > 0) {
+      break;
+    } else if (c != ' ') {
+      return false;
+    }
+  }
+  return digits > 0 && told == sum;
 }
 
 std::string load_dockerfile_step_name(const ConvertOptions& options) {

@@ -41,8 +41,4 @@ class Lowering {
   std::set<std::string> paths_;  ///< Of the context.
 };
 
-/// How BuildKit's client loads the Dockerfile: goes into source maps.
-[[nodiscard]] pb::Definition dockerfile_definition(const ConvertOptions& options,
-                                                   const pb::Platform& platform);
-
 }  // namespace cobuild::dockerfile

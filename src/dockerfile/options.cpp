@@ -11,6 +11,7 @@
 #include "core/base/rune.hpp"
 #include "core/base/utf8.hpp"
 #include "dockerfile/conversion.hpp"
+#include "dockerfile/git_reference.hpp"
 #include "dockerfile/text.hpp"
 #include "oci/spec/platform.hpp"
 
@@ -194,14 +195,29 @@ void refuse_unsupported(const Options& options) {
     if (to_valid_utf8(key) != key || to_valid_utf8(value) != value) {
       fail("the option " + to_valid_utf8(key) + " is not valid UTF-8");
     }
-    bool const remote = key == "context" && (value.starts_with("http://") || value.starts_with("https://") ||
-                                             value.starts_with("git") || value.starts_with("ssh://"));
-    bool const refused = remote || key == "contextsubdir" || key == "cache-imports" ||
-                         key == "cache-from" || key.starts_with("attest:") || key.starts_with("input-metadata:");
+    bool const refused = key == "cache-imports" || key == "cache-from" || key.starts_with("attest:");
     if (refused && !value.empty()) {
       throw Error(ErrorKind::kUnsupported, "the option " + key + "=" + value + " is not supported yet");
     }
   }
+}
+
+/// F1.10.2, F1.10.7. What is neither a repository nor an HTTP URL is passed over, as BuildKit does.
+std::optional<RemoteContext> parse_remote_context(const Options& options) {
+  std::string const named = get(options, "contextkey");
+  RemoteContext context;
+  context.url = get(options, named.empty() ? "context" : named);
+  if (try_parse_git_reference(context.url)) {
+    context.kind = RemoteContext::Kind::kGit;
+    context.keep_git_dir = try_parse_bool(get(options, "build-arg:BUILDKIT_CONTEXT_KEEP_GIT_DIR")) == true;
+  } else if (context.url.starts_with("http://") || context.url.starts_with("https://")) {
+    context.kind = RemoteContext::Kind::kArchive;
+  } else {
+    return std::nullopt;
+  }
+  auto const subdir = options.find("contextsubdir");
+  if (subdir != options.end()) context.subdir = subdir->second;
+  return context;
 }
 
 }  // namespace
@@ -244,7 +260,10 @@ FrontendOptions parse_frontend_options(const Options& options, const pb::Platfor
   if (auto const name = options.find("filename"); name != options.end()) convert.filename = name->second;
   if (auto const name = options.find("dockerfilekey"); name != options.end()) {
     convert.dockerfile_name = name->second;
+    convert.local_dockerfile = true;
   }
+  convert.shared_keys = with_prefix(options, "sharedkey:localdir:");
+  convert.remote_context = parse_remote_context(options);
   return out;
 }
 

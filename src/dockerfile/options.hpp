@@ -15,6 +15,19 @@ namespace cobuild::dockerfile {
 
 enum class ImageResolveMode { kDefault, kPull, kLocal };
 
+/// The main context when it is no directory of the user's (F1.10.2, F1.10.7, F1.10.8). A value.
+struct RemoteContext {
+  enum class Kind {
+    kGit,
+    kFile,     ///< One file, "context", which is the Dockerfile too.
+    kArchive,  ///< The files of an archive.
+  };
+  Kind kind = Kind::kGit;
+  std::string url;
+  std::optional<std::string> subdir;  ///< opt contextsubdir: only what is in there (F1.10.11).
+  bool keep_git_dir = false;          ///< opt build-arg:BUILDKIT_CONTEXT_KEEP_GIT_DIR.
+};
+
 struct ConvertOptions {
   std::string filename = "Dockerfile";  ///< Path inside the dockerfile source; for messages too.
   std::string target;                   ///< Stage to build; empty: the last one.
@@ -47,6 +60,12 @@ struct ConvertOptions {
   std::string session_id;
   std::map<std::string, std::string> local_session_ids;  ///< By local name; stronger than session_id.
   std::map<std::string, std::string> named_contexts;     ///< opt context:NAME (F1.10.12).
+  std::map<std::string, std::string> shared_keys;  ///< opt sharedkey:localdir:NAME, by NAME.
+
+  /// Set: the context is there, and the Dockerfile too unless local_dockerfile. For an HTTP URL, kind is
+  /// kArchive until the caller has looked at what it is: \see is_context_archive.
+  std::optional<RemoteContext> remote_context;
+  bool local_dockerfile = false;  ///< opt dockerfilekey: the Dockerfile is local in any case (F1.11.10).
 
   bool all_stages = false;  ///< For the linter: stages that the target does not need count too.
 

@@ -4,7 +4,9 @@
 #include "core/base/go_quote.hpp"
 #include "core/base/suggest.hpp"
 #include "dockerfile/conversion.hpp"
+#include "dockerfile/named_contexts.hpp"
 #include "dockerfile/text.hpp"
+#include "oci/spec/reference.hpp"
 
 namespace cobuild::dockerfile {
 namespace {
@@ -125,6 +127,37 @@ bool ignores_cache(const ConvertOptions& options, const std::string& name) {
          });
 }
 
+const oci::Platform* platform_of(const StageState& stage) {
+  return stage.platform ? &*stage.platform : nullptr;
+}
+
+/// The stage that the context called `name` is, if it is one ("target:build"); null for all other names.
+StageState* find_target_context(const Conversion& conversion, const std::string& name,
+                                const oci::Platform* platform) {
+  if (!oci::Reference::try_parse(name)) return nullptr;
+  auto const context = find_named_context(conversion, name, platform);
+  if (!context) return nullptr;
+  std::string const target = target_stage_of(*context);
+  if (target.empty()) return nullptr;
+  if (StageState* const stage = conversion.stages.find(target)) return stage;
+  throw Error(ErrorKind::kInvalidInput, "invalid target " + go_quote(target) + " for context " +
+                                            context->label + ": no stage before this one has that name" +
+                                            did_you_mean(target, conversion.stages.names()));
+}
+
+/// F1.10.18: a context has the stage's name. None of its instructions is looked at.
+void add_replaced_stage(Conversion& conversion, std::unique_ptr<StageState> stage,
+                        const NamedContext& context) {
+  StageState* const target = find_target_context(conversion, stage->name, platform_of(*stage));
+  stage->is_replaced = target == nullptr;
+  stage->without_instructions = true;
+  StageState& added = conversion.stages.add(std::move(stage));
+  added.base = target;
+  if (target == &added) {
+    throw Error(ErrorKind::kInvalidInput, "context " + context.label + " stands for itself");
+  }
+}
+
 void add_stage(Conversion& conversion, const Stage& parsed, std::size_t index) {
   ExpandedWord const base = expand_word(parsed.base, conversion.global_args, conversion.words);
   report_undeclared(conversion, parsed, base);
@@ -138,9 +171,12 @@ void add_stage(Conversion& conversion, const Stage& parsed, std::size_t index) {
   stage->base_name = base.text;
   stage->lines = parsed.lines;
   if (!parsed.platform.empty()) stage->platform = read_platform(conversion, parsed);
-  if (!parsed.name.empty()) refuse_named_context(conversion, parsed.name, parsed.lines);
+  auto const own = parsed.name.empty() ? std::nullopt
+                                       : find_named_context(conversion, parsed.name, platform_of(*stage));
+  if (own) return add_replaced_stage(conversion, std::move(stage), *own);
   stage->ignore_cache = ignores_cache(conversion.options, parsed.name);
   StageState& added = conversion.stages.add(std::move(stage));
+  if (added.base == nullptr) added.base = find_target_context(conversion, added.base_name, platform_of(added));
   added.step_count = added.base_name != kScratchName && added.base == nullptr ? 1 : 0;
   added.step_count += static_cast<int>(std::ranges::count_if(parsed.instructions, is_numbered));
 }
@@ -148,6 +184,7 @@ void add_stage(Conversion& conversion, const Stage& parsed, std::size_t index) {
 /// The stage of this name; made when it is an image.
 StageState& stage_or_image(Conversion& conversion, const Instruction& instruction, const std::string& from) {
   if (StageState* const stage = conversion.stages.find(from)) return *stage;
+  if (StageState* const stage = find_target_context(conversion, from, nullptr)) return *stage;
   auto image = std::make_unique<StageState>();
   image->base_name = from;
   image->lines = instruction.lines;
@@ -259,6 +296,7 @@ StageState& build_stages(Conversion& conversion) {
   std::size_t const stage_count = conversion.stages.size();
   for (std::size_t i = 0; i < stage_count; ++i) {
     StageState& stage = *conversion.stages.all()[i];
+    if (stage.without_instructions) continue;
     for (const Instruction& instruction : stage.parsed->instructions) {
       try {
         stage.commands.push_back(bind_command(conversion, stage, instruction, false));

@@ -88,6 +88,9 @@ class StepBuilder {
   [[nodiscard]] std::string destination_path(const std::string& path) const;
   void add_source(const CopyCommand& command, const std::string& source, Node* tree,
                   const pb::FileActionCopy& common, FileNode& file);
+  /// ADD of a URL or of a repository (F1.7.18, F1.7.22); false when `source` is neither.
+  bool add_remote_source(const CopyCommand& command, const std::string& source,
+                         const std::string& step_name, const pb::FileActionCopy& common, FileNode& file);
   void add_document(const CopyCommand::Document& document, const pb::FileActionCopy& common,
                     FileNode& file);
   void link(Node copy, const std::string& name, const oci::Platform& platform);
@@ -114,9 +117,5 @@ class StepBuilder {
 
 /// Sets what --chmod says (F1.7.13). \throws Error kInvalidInput with BuildKit's message.
 void set_mode(const std::string& chmod, pb::FileActionCopy& copy);
-
-enum class SourceKind { kLocal, kGit, kHttp };
-/// What a source of COPY or ADD is, by its form.
-[[nodiscard]] SourceKind source_kind(const std::string& source);
 
 }  // namespace cobuild::dockerfile

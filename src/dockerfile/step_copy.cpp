@@ -1,9 +1,13 @@
 #include <algorithm>
 #include <array>
 
+#include "core/base/digest.hpp"
 #include "core/base/error.hpp"
+#include "core/base/git_url.hpp"
 #include "core/base/go_path.hpp"
 #include "core/base/go_quote.hpp"
+#include "dockerfile/git_reference.hpp"
+#include "dockerfile/source_nodes.hpp"
 #include "dockerfile/step_builder.hpp"
 #include "dockerfile/text.hpp"
 
@@ -34,25 +38,58 @@ bool has_copy_wildcard(const std::string& path) {
   return false;
 }
 
-void refuse_remote(const CopyCommand& command, const std::string& source) {
-  SourceKind const kind = source_kind(source);
-  if (kind == SourceKind::kLocal) return;
-  bool const is_git = kind == SourceKind::kGit;
-  if (!command.is_add) {
-    throw Error(ErrorKind::kInvalidInput, is_git ? "source can't be a git ref for COPY"
-                                                 : "source can't be a URL for COPY");
+bool is_http_source(const std::string& source) {
+  return source.starts_with("http://") || source.starts_with("https://");
+}
+
+/// A source of ADD or COPY that is a repository. "github.com/o/r" is a path.
+std::optional<GitReference> git_reference_of(const std::string& source) {
+  auto reference = try_parse_git_reference(source);
+  if (reference && reference->is_like_a_path) return std::nullopt;
+  return reference;
+}
+
+/// The last part of the URL's path: what ADD calls the file (F1.7.18).
+std::string name_from_url(const std::string& url) {
+  constexpr const char* kUnnamed = "__unnamed__";
+  auto const parsed = try_parse_any_url(url);
+  if (!parsed) return kUnnamed;
+  std::string name = go_path::base(parsed->path);
+  return name == "." || name == "/" ? kUnnamed : name;
+}
+
+/// \throws Error kInvalidInput, or kUnsupported for other algorithms, in go-digest's words.
+void check_digest(const std::string& checksum) {
+  if (Digest::try_parse(checksum)) return;
+  auto const [algorithm, hex] = cut(checksum, ':');
+  if (!hex || algorithm.empty() || hex->empty()) {
+    throw Error(ErrorKind::kInvalidInput, "invalid checksum digest format: " + go_quote(checksum) +
+                                              ": use sha256: and 64 hex digits");
   }
-  throw Error(ErrorKind::kUnsupported, std::string("ADD of a ") + (is_git ? "git repository" : "URL") +
-                                           " is not supported yet: " + source);
+  if (algorithm != "sha256") {
+    throw Error(ErrorKind::kUnsupported, "unsupported digest algorithm: " + go_quote(checksum) +
+                                             ": downloads are checked by sha256");
+  }
+  throw Error(ErrorKind::kInvalidInput,
+              "invalid checksum digest length: " + go_quote(checksum) + ": sha256 has 64 hex digits");
+}
+
+/// What the flag and the URL both may say.
+template <class T>
+T agree(const T& flag, const T& in_url, const T& none, const std::string& conflict) {
+  if (in_url == none) return flag;
+  if (flag != none && flag != in_url) throw Error(ErrorKind::kInvalidInput, conflict);
+  return in_url;
 }
 
 /// --checksum is for one remote source.
 void check_checksum(const CopyCommand& command) {
   if (command.checksum.empty()) return;
+  if (!command.is_add) throw Error(ErrorKind::kInvalidInput, "checksum can't be specified for COPY");
   if (command.sources.size() != 1) {
     throw Error(ErrorKind::kInvalidInput, "checksum can't be specified for multiple sources");
   }
-  if (source_kind(command.sources[0]) == SourceKind::kLocal) {
+  if (!is_http_source(command.sources[0]) && !try_parse_git_reference(command.sources[0])) {
     throw Error(ErrorKind::kInvalidInput, "checksum requires HTTP(S) or Git sources");
   }
 }
@@ -104,7 +141,11 @@ void StepBuilder::apply_to(const CopyCommand& written) {
   std::string const text = describe(instruction_->code, env(), conversion_.words);
   std::string const name = step_name(conversion_, stage_, text, &*stage_.platform, env());
   FileNode file{.base = stage_.state.tree, .actions = {}};
-  for (const std::string& source : command.sources) add_source(command, source, tree, common, file);
+  for (const std::string& source : command.sources) {
+    if (!add_remote_source(command, source, name, common, file)) {
+      add_source(command, source, tree, common, file);
+    }
+  }
   for (const auto& document : command.documents) add_document(document, common, file);
 
   Node node{.op = std::move(file), .platform = {}, .metadata = {}, .lines = instruction_->lines};
@@ -117,9 +158,10 @@ void StepBuilder::apply_to(const CopyCommand& written) {
     stage_.state.tree = conversion_.graph.add(std::move(node));
   }
   commit(history_text(command) + " # buildkit", true);
-  if (source_ != nullptr) return;
   for (const std::string& source : command.sources) {
-    stage_.context_paths.insert(go_path::join("/", source));
+    if (command.is_add && is_http_source(source)) continue;
+    std::set<std::string>& used = source_ != nullptr ? *source_->used_paths : stage_.context_paths;
+    used.insert(go_path::join("/", source));
   }
 }
 
@@ -135,9 +177,44 @@ std::string StepBuilder::destination_path(const std::string& path) const {
   return clean_keeping_slash(joined);
 }
 
+bool StepBuilder::add_remote_source(const CopyCommand& command, const std::string& source,
+                                    const std::string& step_name, const pb::FileActionCopy& common,
+                                    FileNode& file) {
+  auto reference = git_reference_of(source);
+  if (!reference && !is_http_source(source)) return false;
+  if (!command.is_add) {
+    throw Error(ErrorKind::kInvalidInput, reference ? "source can't be a git ref for COPY"
+                                                    : "source can't be a URL for COPY");
+  }
+  Node node;
+  pb::FileActionCopy copy = common;
+  if (reference) {
+    using Keep = std::optional<bool>;
+    reference->keep_git_dir = agree<Keep>(command.keep_git_dir, reference->keep_git_dir, std::nullopt,
+                                          "inconsistent keep-git-dir configuration");
+    reference->checksum = agree<std::string>(
+        command.checksum, reference->checksum, "",
+        "checksum mismatch " + go_quote(command.checksum) + " != " + go_quote(reference->checksum));
+    reference->mtime.clear();  // As BuildKit: only contexts have it.
+    node = git_source(*reference);
+    copy.set_src("/");
+  } else {
+    if (!command.checksum.empty()) check_digest(command.checksum);
+    std::string const filename = name_from_url(source);
+    node = http_source(source, filename, command.checksum);
+    set_command(node, "");
+    copy.set_src(go_path::join("/", filename));
+    copy.set_attemptunpackdockercompatibility(command.unpack.value_or(false));
+  }
+  set_name(node, step_name);
+  FileNode::Action& action = file.actions.emplace_back();
+  action.source = conversion_.graph.add(std::move(node));
+  *action.action.mutable_copy() = std::move(copy);
+  return true;
+}
+
 void StepBuilder::add_source(const CopyCommand& command, const std::string& source, Node* tree,
                              const pb::FileActionCopy& common, FileNode& file) {
-  refuse_remote(command, source);
   if (source_ == nullptr) check_ignored(command, source);
   FileNode::Action& action = file.actions.emplace_back();
   action.source = tree;

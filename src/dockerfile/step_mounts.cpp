@@ -57,7 +57,8 @@ void StepBuilder::add_mounts(const std::vector<RunMount>& mounts, ExecNode& exec
       add_agent(mount, lent);
     } else {
       exec.mounts.push_back(file_mount(mount, mount.type == pb::TMPFS ? nullptr : source));
-      if (from_context) stage_.context_paths.insert(go_path::join("/", mount.source));
+      std::set<std::string>& used = from_context ? stage_.context_paths : *stage->used_paths;
+      used.insert(go_path::join("/", mount.source));
     }
   }
 }

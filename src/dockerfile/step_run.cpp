@@ -56,6 +56,7 @@ void add_caps_of_mounts(const ExecNode& exec, Node& node) {
 
 void StepBuilder::apply_to(const RunCommand& command) {
   auto const mounts = expand_mounts(command);
+  stage_.used_paths->insert("/");
   ExecNode exec;
   exec.mounts.push_back(root_mount(stage_.state.tree));
   std::string name = instruction_->code;

@@ -122,13 +122,5 @@ TEST(Onbuild, BadTriggersPointAtTheFrom) {
   }
 }
 
-TEST(NamedContexts, AreRefusedWhereTheyAreUsed) {
-  auto options = test_options();
-  options.named_contexts["alpine"] = "docker-image://x";
-  EXPECT_EQ(error_of("FROM alpine", options),
-            "named contexts are not supported yet: context:alpine replaces alpine");
-  EXPECT_EQ(error_of("FROM scratch", options), "");
-}
-
 }  // namespace
 }  // namespace cobuild::dockerfile

@@ -295,10 +295,7 @@ TEST(Refused, NamesWhatIsNotThereYetAndWhere) {
     const char* message;
     ErrorKind kind;
   };
-  for (const Row& row : {Row{"ADD https://x/y /z", "ADD of a URL is not supported yet", ErrorKind::kUnsupported},
-                         Row{"ADD https://x/y.git#main /z", "ADD of a git repository", ErrorKind::kUnsupported},
-                         Row{"ADD git@x:y /z", "ADD of a git repository", ErrorKind::kUnsupported},
-                         Row{"COPY https://x/y /z", "source can't be a URL for COPY", ErrorKind::kInvalidInput},
+  for (const Row& row : {Row{"COPY https://x/y /z", "source can't be a URL for COPY", ErrorKind::kInvalidInput},
                          Row{"COPY git://x/y /z", "source can't be a git ref for COPY", ErrorKind::kInvalidInput},
                          Row{"ADD --checksum=a b /z", "checksum requires HTTP(S) or Git sources", ErrorKind::kInvalidInput}}) {
     try {

@@ -69,7 +69,6 @@ INSTANTIATE_TEST_SUITE_P(All, OptionErrorTest, testing::Values(
     Row{"cpusetcpus", "3-1", "failed to parse resource limits: invalid cpusetcpus value: 3-1: invalid cpuset range \"3-1\""},
     Row{"platform", "a/b/c/d", "failed to parse target platform a/b/c/d: "},
     Row{"multi-platform", "x", "invalid boolean value for multi-platform: x"},
-    Row{"context", "https://x/y.git", "the option context=https://x/y.git is not supported yet"},
     Row{"override-copy-image", "x", "support for \"override-copy-image\" was removed in BuildKit 0.11"}));
 
 }  // namespace

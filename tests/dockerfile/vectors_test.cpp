@@ -76,8 +76,14 @@ Case load(const std::string& name) {
   frontend.convert.session_id = session_in(out.llb);
   Parsed const parsed = parse(read(folder / "Dockerfile"), "Dockerfile");
   parsed.throw_if_bad();
-  EXPECT_TRUE(list_base_images(parsed, frontend.convert, {}).empty());
-  out.lowered = lower(parsed, frontend.convert, {});
+  ResolvedImages known;
+  for (const ImageRequest& request : list_base_images(parsed, frontend.convert, {})) {
+    bool const is_ignore_file = request.kind == ImageRequest::Kind::kIgnoreFile;
+    EXPECT_NE(request.kind, ImageRequest::Kind::kImage) << request.key.reference;
+    known[request.key].config = read(folder / (is_ignore_file ? "dockerignore" : "layout-config.json"));
+  }
+  EXPECT_TRUE(list_base_images(parsed, frontend.convert, known).empty());
+  out.lowered = lower(parsed, frontend.convert, known);
   return out;
 }
 
@@ -147,8 +153,10 @@ json::value frontend_part(json::value value) {
 }
 
 TEST_P(VectorsTest, ImageConfigIsBuildKits) {
+  fs::path const file = kVectors / GetParam() / "image-config.json";
+  if (!fs::exists(file)) GTEST_SKIP() << "this one was lowered only";
   Case const one = load(GetParam());
-  json::value const expected = frontend_part(json::parse(read(kVectors / GetParam() / "image-config.json")));
+  json::value const expected = frontend_part(json::parse(read(file)));
   json::value const actual = frontend_part(json::parse(one.lowered.image_config));
   EXPECT_EQ(expected, actual) << json::serialize(expected) << "\n" << json::serialize(actual);
 }
