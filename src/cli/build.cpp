@@ -18,6 +18,7 @@
 #include "cli/preflight.hpp"
 #include "cli/progress_display.hpp"
 #include "cli/remedies.hpp"
+#include "cli/stdin_context.hpp"
 #include "cli/timings_report.hpp"
 #include "cli/workspace.hpp"
 #include "core/async/concurrency.hpp"
@@ -134,7 +135,7 @@ llb::Graph load_graph(const pb::Definition& definition, const BuildOptions& opti
 Task<void> solve_targets(Plan& plan, const BuildOptions& options, Workspace& workspace,
                          progress::Sink& progress) {
   ops::LocalContexts contexts{options.locals};
-  ops::Resolver resolver(workspace.services, workspace.images, contexts);
+  ops::Resolver resolver(workspace.services, workspace.images, contexts, workspace.remote);
   std::vector<llb::Graph> graphs;
   std::vector<llb::Edge> edges;
   for (const pb::Definition& definition : plan.definitions) {
@@ -164,8 +165,8 @@ Task<void> solve_targets(Plan& plan, const BuildOptions& options, Workspace& wor
 Task<Plan> plan_build(const BuildOptions& options, Workspace& workspace,
                                        progress::Sink& progress, dockerfile::IgnoreFile& ignore) {
   if (options.frontend.empty()) co_return read_llb_from_stdin(options);
-  FrontendResult frontend = co_await run_dockerfile_frontend(options, llb::host_platform(),
-                                                             workspace.images, progress);
+  FrontendResult frontend =
+      co_await run_dockerfile_frontend(options, llb::host_platform(), workspace, progress);
   ignore = frontend.ignore;
   co_return make_plan(std::move(frontend));
 }
@@ -254,7 +255,7 @@ void show_registry_notice(progress::Sink& progress, std::string_view text) {
 /// Answers a question about the Dockerfile. Returns the exit status: with --call it is the answer's.
 Task<int> answer_request(const BuildOptions& options, Workspace& workspace, ProgressDisplay& display) {
   RequestResult result =
-      co_await run_dockerfile_request(options, llb::host_platform(), workspace.images, display);
+      co_await run_dockerfile_request(options, llb::host_platform(), workspace, display);
   display.finish();
   if (!options.call) {
     write_stdout(render_answer(result.answer));
@@ -289,6 +290,7 @@ Task<int> build_and_report(Runtime& runtime, BuildOptions options, ops::Sandbox 
       co_return status;
     }
     StepTimes timed(display, steps);
+    co_await take_stdin_context(options, workspace);
     progress::Sink& progress = options.timings ? static_cast<progress::Sink&>(timed) : display;
     write_results(options, co_await build(options, workspace, progress));
   } catch (const Error& e) {
@@ -312,8 +314,9 @@ Task<int> lower_and_write(Runtime& runtime, BuildOptions options, ops::Sandbox s
   display_options.mode = options.progress;
   display_options.environment = process_environment();
   ProgressDisplay display(runtime.loop(), std::move(display_options));
-  FrontendResult result = co_await run_dockerfile_frontend(options, llb::host_platform(),
-                                                           workspace.images, display);
+  co_await take_stdin_context(options, workspace);
+  FrontendResult result =
+      co_await run_dockerfile_frontend(options, llb::host_platform(), workspace, display);
   co_await workspace.store->flush();
   display.finish();
   write_stdout(llb::marshal(result.targets.front().definition));

@@ -3,12 +3,16 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <exception>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "cli/internal_step.hpp"
+#include "cli/remote_context.hpp"
 #include "core/async/concurrency.hpp"
 #include "core/base/error.hpp"
 #include "core/base/timings.hpp"
@@ -16,6 +20,8 @@
 #include "core/sys/file_io.hpp"
 #include "dockerfile/requests.hpp"
 #include "dockerfile/syntax.hpp"
+#include "oci/spec/reference.hpp"
+#include "ops/images.hpp"
 
 namespace cobuild::cli {
 namespace {
@@ -34,6 +40,7 @@ std::optional<std::filesystem::path> local(const BuildOptions& options, const st
 
 /// F1.1.26: "dockerfile" stands in for a missing "Dockerfile".
 std::string load_dockerfile(const BuildOptions& options, const dockerfile::ConvertOptions& convert) {
+  if (options.dockerfile_text) return *options.dockerfile_text;
   if (options.dockerfile_from_stdin) {
     return read_all(STDIN_FILENO, dockerfile::kDockerfileBytes_max, "the Dockerfile on stdin");
   }
@@ -53,9 +60,10 @@ std::string load_dockerfile(const BuildOptions& options, const dockerfile::Conve
                                         directory->string() + "; -f names another file)");
 }
 
-/// F1.9.1.
+/// F1.9.1. Remote contexts have none (F1.9.2).
 dockerfile::IgnoreFile load_ignore_file(const BuildOptions& options,
                                         const dockerfile::ConvertOptions& convert) {
+  if (convert.remote_context) return {};
   if (auto const directory = local(options, convert.dockerfile_name)) {
     std::string const name = dockerfile::ignore_filename_for(convert.filename);
     if (auto text = read_if_exists(*directory / name)) {
@@ -122,20 +130,45 @@ ops::ResolveMode resolve_mode(dockerfile::ImageResolveMode mode) {
   return ops::ResolveMode::kDefault;
 }
 
-Task<void> resolve_one(const dockerfile::ImageRequest& request, ops::Images& images,
-                       dockerfile::ResolvedImages& resolved, progress::Sink& progress) {
-  auto work = [&](InternalStep&) {
-    return images.resolve(request.key.reference, request.platform,
-                          resolve_mode(request.resolve_mode));
-  };
+/// The .dockerignore of a named context (F1.10.15).
+std::string read_ignore_file(const std::string& name, const BuildOptions& options) {
+  auto const directory = local(options, name);
+  if (!directory) {
+    throw Error(ErrorKind::kInvalidInput, "no access allowed to dir \"" + name +
+                                              "\": give it with --local " + name + "=DIR");
+  }
+  return read_if_exists(*directory / ".dockerignore").value_or("");
+}
+
+/// Reading is short enough for the loop; a coroutine so that it can be a step.
+Task<dockerfile::ResolvedImage> look_up(const dockerfile::ImageRequest& request,
+                                        const BuildOptions& options, ops::Images& images) {
+  using Kind = dockerfile::ImageRequest::Kind;
+  if (request.kind == Kind::kIgnoreFile) {
+    co_return dockerfile::ResolvedImage{"", read_ignore_file(request.store, options)};
+  }
+  ops::ResolvedImage image =
+      request.kind == Kind::kLayoutImage
+          ? co_await images.resolve_layout(request.store, request.reference, request.platform)
+          : co_await images.resolve(request.key.reference, request.platform,
+                                    resolve_mode(request.resolve_mode));
+  co_return dockerfile::ResolvedImage{image.named_digest.to_string(), std::move(image.config)};
+}
+
+Task<void> resolve_one(const dockerfile::ImageRequest& request, const BuildOptions& options,
+                       ops::Images& images, dockerfile::ResolvedImages& resolved,
+                       progress::Sink& progress) {
+  auto work = [&](InternalStep&) { return look_up(request, options, images); };
   try {
-    ops::ResolvedImage image =
-        co_await in_step<ops::ResolvedImage>(progress, request.step_name, work);
-    resolved.emplace(request.key, dockerfile::ResolvedImage{image.named_digest.to_string(),
-                                                            std::move(image.config)});
+    dockerfile::ResolvedImage found =
+        co_await in_step<dockerfile::ResolvedImage>(progress, request.step_name, work);
+    resolved.emplace(request.key, std::move(found));
   } catch (const Error& e) {
-    std::string what = request.written + ": failed to resolve source metadata for " +
-                       request.key.reference;
+    std::string what = request.written;
+    if (request.kind != dockerfile::ImageRequest::Kind::kIgnoreFile) {
+      what += ": failed to resolve source metadata for " +
+              (request.reference.empty() ? request.key.reference : request.reference);
+    }
     if (e.kind() != ErrorKind::kNotFound) throw e.with_context(what).with_span(request.span);
     throw Error(e.kind(), what + ": " + e.what() + request.suggestion()).with_span(request.span);
   }
@@ -144,17 +177,40 @@ Task<void> resolve_one(const dockerfile::ImageRequest& request, ops::Images& ima
 /// Asks for base images until the Dockerfile needs no more: an ONBUILD trigger may name further ones.
 Task<dockerfile::ResolvedImages> resolve_bases(const dockerfile::Parsed& parsed,
                                                const dockerfile::ConvertOptions& convert,
-                                               ops::Images& images, progress::Sink& progress) {
+                                               const BuildOptions& options, ops::Images& images,
+                                               progress::Sink& progress) {
   dockerfile::ResolvedImages resolved;
   for (int round = 0; round < dockerfile::kImageRounds_max; ++round) {
     auto missing = dockerfile::list_base_images(parsed, convert, resolved);
     if (missing.empty()) break;
     auto resolve = [&](const dockerfile::ImageRequest& request) {
-      return resolve_one(request, images, resolved, progress);
+      return resolve_one(request, options, images, resolved, progress);
     };
     co_await for_each_bounded(std::move(missing), kImageResolvesMax, resolve);
   }
   co_return resolved;
+}
+
+/// The frontend options, where images of OCI layouts that were named by tag are named by digest.
+Task<std::map<std::string, std::string>> with_layout_digests(const BuildOptions& options,
+                                                             Workspace& workspace) {
+  auto out = options.frontend_options;
+  for (const std::string& key : options.layout_contexts) {
+    std::string& value = out.at(key);
+    std::string const named = value.substr(std::string_view("oci-layout://").size());
+    std::string const store = named.substr(0, named.find(':'));
+    std::string const tag = named.size() > store.size() ? named.substr(store.size() + 1) : "latest";
+    auto const layout = workspace.sources.layouts.at(store);
+    oci::Reference reference = oci::Reference::parse("layout:" + tag);
+    auto const manifest = co_await layout->fetch_manifest(std::move(reference));
+    if (!manifest) {
+      throw Error(ErrorKind::kNotFound, "--build-context " + key.substr(key.find(':') + 1) + ": " +
+                                            options.oci_layouts.at(store).string() +
+                                            " has no image with the tag " + tag);
+    }
+    value = "oci-layout://" + store + "@" + manifest->descriptor.digest.to_string();
+  }
+  co_return out;
 }
 
 constexpr std::size_t kParseErrorsShownMax = 20;
@@ -190,11 +246,36 @@ struct LoadedDockerfile {
 /// `on_errors` says what to do about a file that cannot be parsed.
 enum class ParseErrors { kThrow, kKeep };
 
+/// From stdin, a directory or a remote context.
+Task<std::string> read_dockerfile(const BuildOptions& options, const dockerfile::ConvertOptions& convert,
+                                  Workspace& workspace, progress::Sink& progress, InternalStep& step) {
+  if (convert.remote_context && !convert.local_dockerfile) {
+    co_return co_await read_remote_dockerfile(convert, workspace, progress, step);
+  }
+  Timings::Span const span(Phase::kParse);
+  co_return load_dockerfile(options, convert);
+}
+
+Task<void> read_and_parse(LoadedDockerfile& loaded, const BuildOptions& options, ParseErrors on_errors,
+                          Workspace& workspace, progress::Sink& progress, InternalStep& step) {
+  const dockerfile::ConvertOptions& convert = loaded.convert;
+  loaded.text = std::make_shared<const std::string>(
+      co_await read_dockerfile(options, convert, workspace, progress, step));
+  Timings::Span const span(Phase::kParse);
+  auto const size = static_cast<std::int64_t>(loaded.text->size());
+  step.status("transferring dockerfile: " + format_bytes(size), 0, 0, true);
+  check_syntax(loaded.text, options, convert, progress);
+  loaded.parsed = dockerfile::parse(*loaded.text, convert.filename);
+  if (on_errors == ParseErrors::kThrow) throw_parse_errors(loaded.parsed);
+}
+
 Task<LoadedDockerfile> load(const BuildOptions& options, pb::Platform build_platform,
-                            ParseErrors on_errors, progress::Sink& progress) {
+                            ParseErrors on_errors, Workspace& workspace, progress::Sink& progress) {
+  auto frontend_options = co_await with_layout_digests(options, workspace);
   dockerfile::FrontendOptions frontend =
-      dockerfile::parse_frontend_options(options.frontend_options, build_platform);
+      dockerfile::parse_frontend_options(frontend_options, build_platform);
   if (frontend.convert.session_id.empty()) frontend.convert.session_id = "cobuild";
+  co_await settle_remote_context(frontend.convert, workspace, progress);
   InternalStep step(progress, dockerfile::load_dockerfile_step_name(frontend.convert));
   LoadedDockerfile loaded{.convert = std::move(frontend.convert),
                           .platforms = std::move(frontend.target_platforms),
@@ -202,17 +283,15 @@ Task<LoadedDockerfile> load(const BuildOptions& options, pb::Platform build_plat
                           .parsed = {},
                           .step = step.digest()};
   dockerfile::ConvertOptions& convert = loaded.convert;
+  std::exception_ptr failure;
   try {
-    Timings::Span const span(Phase::kParse);
-    loaded.text = std::make_shared<const std::string>(load_dockerfile(options, convert));
-    auto const size = static_cast<std::int64_t>(loaded.text->size());
-    step.status("transferring dockerfile: " + format_bytes(size), 0, 0, true);
-    check_syntax(loaded.text, options, convert, progress);
-    loaded.parsed = dockerfile::parse(*loaded.text, convert.filename);
-    if (on_errors == ParseErrors::kThrow) throw_parse_errors(loaded.parsed);
-  } catch (const Error& e) {
-    step.failed(e.what());
-    throw;
+    co_await read_and_parse(loaded, options, on_errors, workspace, progress, step);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (failure) {
+    step.failed(step_error(failure));
+    std::rethrow_exception(failure);
   }
   step.done();
 
@@ -225,9 +304,9 @@ Task<LoadedDockerfile> load(const BuildOptions& options, pb::Platform build_plat
 }  // namespace
 
 Task<FrontendResult> run_dockerfile_frontend(const BuildOptions& options, pb::Platform build_platform,
-                                             ops::Images& images, progress::Sink& progress) {
+                                             Workspace& workspace, progress::Sink& progress) {
   LoadedDockerfile const loaded =
-      co_await load(options, std::move(build_platform), ParseErrors::kThrow, progress);
+      co_await load(options, std::move(build_platform), ParseErrors::kThrow, workspace, progress);
   FrontendResult result;
   result.is_multi_platform = loaded.convert.multi_platform;
   result.ignore = loaded.convert.ignore;
@@ -236,7 +315,7 @@ Task<FrontendResult> run_dockerfile_frontend(const BuildOptions& options, pb::Pl
   for (std::size_t i = 0; i < count; ++i) {
     dockerfile::ConvertOptions one = loaded.convert;
     if (!one_default) one.target_platform = loaded.platforms[i];
-    auto resolved = co_await resolve_bases(loaded.parsed, one, images, progress);
+    auto resolved = co_await resolve_bases(loaded.parsed, one, options, workspace.images, progress);
     Timings::Span const span(Phase::kParse);
     result.targets.push_back(dockerfile::lower(loaded.parsed, one, resolved));
     // Warnings of a multi-platform build are those of the first platform (F1.12.25).
@@ -252,7 +331,8 @@ namespace {
 
 /// The linter reports what keeps the file from being built, images that cannot be resolved included.
 Task<dockerfile::LintReport> run_lint(const LoadedDockerfile& loaded,
-                                      const dockerfile::ConvertOptions& convert, ops::Images& images,
+                                      const dockerfile::ConvertOptions& convert,
+                                      const BuildOptions& options, ops::Images& images,
                                       progress::Sink& progress) {
   dockerfile::ConvertOptions all = convert;
   all.all_stages = convert.target.empty();
@@ -260,7 +340,7 @@ Task<dockerfile::LintReport> run_lint(const LoadedDockerfile& loaded,
   std::optional<Error> unresolved;
   if (loaded.parsed.errors.empty()) {
     try {
-      resolved = co_await resolve_bases(loaded.parsed, all, images, progress);
+      resolved = co_await resolve_bases(loaded.parsed, all, options, images, progress);
     } catch (const Error& error) {
       if (error.kind() == ErrorKind::kCancelled) throw;
       unresolved = error;
@@ -272,7 +352,7 @@ Task<dockerfile::LintReport> run_lint(const LoadedDockerfile& loaded,
 }  // namespace
 
 Task<RequestResult> run_dockerfile_request(const BuildOptions& options, pb::Platform build_platform,
-                                           ops::Images& images, progress::Sink& progress) {
+                                           Workspace& workspace, progress::Sink& progress) {
   Request const request = parse_request(options.frontend_options.at("requestid"));
   RequestResult result;
   if (request == Request::kDescribe) {
@@ -281,7 +361,7 @@ Task<RequestResult> run_dockerfile_request(const BuildOptions& options, pb::Plat
   }
   ParseErrors const on_errors = request == Request::kLint ? ParseErrors::kKeep : ParseErrors::kThrow;
   LoadedDockerfile const loaded =
-      co_await load(options, std::move(build_platform), on_errors, progress);
+      co_await load(options, std::move(build_platform), on_errors, workspace, progress);
   dockerfile::ConvertOptions convert = loaded.convert;
   if (!loaded.platforms.empty()) convert.target_platform = loaded.platforms[0];
   RequestSource const source{.filename = convert.filename, .text = *loaded.text};
@@ -290,13 +370,13 @@ Task<RequestResult> run_dockerfile_request(const BuildOptions& options, pb::Plat
     co_return result;
   }
   if (request == Request::kLint) {
-    dockerfile::LintReport const report = co_await run_lint(loaded, convert, images, progress);
+    dockerfile::LintReport const report = co_await run_lint(loaded, convert, options, workspace.images, progress);
     result.answer = answer_lint(report, source);
     result.warnings = report.warnings.size();
     result.error = report.error;
     co_return result;
   }
-  auto const resolved = co_await resolve_bases(loaded.parsed, convert, images, progress);
+  auto const resolved = co_await resolve_bases(loaded.parsed, convert, options, workspace.images, progress);
   result.answer = request == Request::kOutline
                       ? answer_outline(dockerfile::make_outline(loaded.parsed, convert, resolved), source)
                       : answer_convert_llb(dockerfile::lower(loaded.parsed, convert, resolved).definition);

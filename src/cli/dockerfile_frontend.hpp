@@ -9,10 +9,10 @@
 
 #include "cli/options.hpp"
 #include "cli/request_answers.hpp"
+#include "cli/workspace.hpp"
 #include "core/async/task.hpp"
 #include "core/progress/events.hpp"
 #include "dockerfile/frontend.hpp"
-#include "ops/images.hpp"
 
 namespace cobuild::cli {
 
@@ -23,11 +23,12 @@ struct FrontendResult {
   dockerfile::IgnoreFile ignore;  ///< Of the context: to explain a missing COPY source.
 };
 
-/// Loads, parses and lowers the Dockerfile that `options` name. Progress shows the steps that BuildKit
-/// shows; warnings go to the first of them. All parse errors of the file are reported at once.
+/// Loads, parses and lowers the Dockerfile that `options` name, from a remote context too. Progress
+/// shows the steps that BuildKit shows; warnings go to the first of them. All parse errors of the file
+/// are reported at once.
 /// \throws Error kInvalidInput, kNotFound, kUnsupported; and what resolving an image throws.
 Task<FrontendResult> run_dockerfile_frontend(const BuildOptions& options, pb::Platform build_platform,
-                                             ops::Images& images, progress::Sink& progress);
+                                             Workspace& workspace, progress::Sink& progress);
 
 /// What answers the option "requestid" (F1.13).
 struct RequestResult {
@@ -40,6 +41,6 @@ struct RequestResult {
 /// depends on them; builds nothing.
 /// \throws Error kInvalidInput for an unknown request; and as run_dockerfile_frontend() does.
 Task<RequestResult> run_dockerfile_request(const BuildOptions& options, pb::Platform build_platform,
-                                           ops::Images& images, progress::Sink& progress);
+                                           Workspace& workspace, progress::Sink& progress);
 
 }  // namespace cobuild::cli

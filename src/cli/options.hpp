@@ -78,6 +78,12 @@ struct BuildOptions {
   /// --call: answer a question about the Dockerfile and build nothing. The option "requestid" says it
   /// too, and alone is what buildctl has.
   std::optional<CallOptions> call;
+  /// CONTEXT is "-": an archive or a Dockerfile comes on stdin. \see take_stdin_context.
+  bool context_from_stdin = false;
+  std::optional<std::string> dockerfile_text;  ///< Read already.
+  /// Frontend options that name an image of an OCI layout by its tag, or by nothing: its digest is to
+  /// be looked up.
+  std::vector<std::string> layout_contexts;
   std::vector<OutputOptions> outputs;  ///< Empty: the result stays in the store (F4.1.5).
   std::vector<std::string> tags;  ///< -t, as written; also in the `name` attribute of the outputs.
   bool no_cache = false;          ///< Ignore the cache for every vertex.

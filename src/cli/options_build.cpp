@@ -5,6 +5,7 @@
 #include "cli/option_tables.hpp"
 #include "cli/request_answers.hpp"
 #include "core/base/error.hpp"
+#include "core/base/git_url.hpp"
 #include "core/base/units.hpp"
 
 namespace cobuild::cli {
@@ -19,8 +20,8 @@ constexpr std::array kBuildFlags = {
     Flag{"target", 0, FlagKind::kValue, "STAGE", "build this stage"},
     Flag{"build-arg", 0, FlagKind::kValue, "K[=V]",
          "value of an ARG; from the environment without =V"},
-    Flag{"build-context", 0, FlagKind::kValue, "NAME=DIR",
-         "a further context, or what replaces an image"},
+    Flag{"build-context", 0, FlagKind::kValue, "NAME=DIR|URL",
+         "a further context, or what replaces an image or a stage"},
     Flag{"platform", 0, FlagKind::kValue, "OS/ARCH", "platform to build for"},
     Flag{"label", 0, FlagKind::kValue, "K=V", "label of the image"},
     Flag{"annotation", 0, FlagKind::kValue, "K=V", "annotation of the image's manifest"},
@@ -103,6 +104,21 @@ std::string join(const std::vector<std::string>& words) {
   return joined;
 }
 
+/// Whether a context is to be fetched: what git or HTTP can get at.
+bool is_remote(const std::string& context) {
+  return is_git_transport(context);
+}
+
+/// A context's name as the name of a layout: with nothing that references give a meaning to.
+std::string layout_name(const std::string& context) {
+  std::string name = context;
+  for (char& c : name) {
+    bool const is_plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    if (!is_plain) c = '-';
+  }
+  return name;
+}
+
 /// Translates one command line; the members are what it has and what it makes.
 class BuildReader {
  public:
@@ -162,16 +178,32 @@ class BuildReader {
     }
     if (build_.frontend.empty()) build_.frontend = "dockerfile.v0";
     const std::string& context = positionals[0];
-    if (context == "-") {
-      throw Error(ErrorKind::kUnsupported, "reading the context from stdin is not supported yet");
-    }
-    if (context.find("://") != std::string::npos || context.starts_with("git@")) {
+    build_.context_from_stdin = context == "-";
+    if (is_remote(context)) {
       options()["context"] = context;
-    } else {
+    } else if (!build_.context_from_stdin) {
       build_.locals["context"] = context;
       build_.locals["dockerfile"] = context;
     }
-    if (flags_.has("file")) read_dockerfile_path(flags_.last("file"));
+    if (!flags_.has("file")) return;
+    if (build_.context_from_stdin || is_remote(context)) {
+      read_path_in_context(flags_.last("file"));
+    } else {
+      read_dockerfile_path(flags_.last("file"));
+    }
+  }
+
+  /// A path below a context that is not here, but for an absolute one.
+  void read_path_in_context(const std::string& file) {
+    if (file.empty() || file == "-" || file.starts_with('/') || file.find("://") != std::string::npos) {
+      if (file == "-" && build_.context_from_stdin) {
+        throw invalid("invalid argument: can't use stdin for both build context and dockerfile");
+      }
+      read_dockerfile_path(file);
+      options()["dockerfilekey"] = "dockerfile";
+      return;
+    }
+    options()["filename"] = file;
   }
 
   void read_dockerfile_path(const std::string& file) {
@@ -224,19 +256,16 @@ class BuildReader {
   void add_build_context(const std::string& text) {
     auto const [name, value] = split_pair(text, "--build-context");
     if (value.starts_with("oci-layout://")) {
-      std::string const rest = value.substr(std::string_view("oci-layout://").size());
-      std::size_t const at = rest.find('@');
-      if (at == std::string::npos) {
-        throw invalid("invalid --build-context " + text + ": oci-layout reference \"" + rest +
-                      "\" has no digest; add @sha256:...");
-      }
-      build_.oci_layouts[name] = rest.substr(0, at);
-      options()["context:" + name] = "oci-layout://" + name + rest.substr(at);
-    } else if (value.find("://") != std::string::npos || value.starts_with("git@")) {
+      add_layout_context(name, value.substr(std::string_view("oci-layout://").size()));
+    } else if (value.find("://") != std::string::npos || is_remote(value) ||
+               value.starts_with("target:") || value.starts_with("input:")) {
       options()["context:" + name] = value;
     } else {
-      build_.locals[name] = value;
-      options()["context:" + name] = "local:" + name;
+      // The main context's directories have these names.
+      bool const is_taken = name == "context" || name == "dockerfile";
+      std::string const directory = (is_taken ? "_" : "") + name;
+      build_.locals[directory] = value;
+      options()["context:" + name] = "local:" + directory;
     }
   }
 
@@ -246,6 +275,19 @@ class BuildReader {
     }
     if (flags_.is_on("check")) build_.call = parse_call("check");
     if (build_.call) options()["requestid"] = "frontend." + build_.call->name;
+  }
+
+  /// DIR, DIR:TAG or DIR@DIGEST.
+  void add_layout_context(const std::string& name, const std::string& value) {
+    std::size_t const at = std::min(value.find('@'), value.size());
+    std::string const path = value.substr(0, at);
+    std::size_t const colon = path.rfind(':');
+    bool const has_tag = colon != std::string::npos && path.find('/', colon) == std::string::npos;
+    std::string const store = layout_name(name);
+    build_.oci_layouts[store] = path.substr(0, has_tag ? colon : std::string::npos);
+    std::string const key = "context:" + name;
+    options()[key] = "oci-layout://" + store + (has_tag ? path.substr(colon) : "") + value.substr(at);
+    if (at == value.size()) build_.layout_contexts.push_back(key);
   }
 
   void read_network() {

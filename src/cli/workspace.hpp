@@ -17,8 +17,11 @@
 #include "core/store/store.hpp"
 #include "ops/exec/oci_runtime.hpp"
 #include "ops/exec/sandbox.hpp"
+#include "ops/git_repositories.hpp"
+#include "ops/http_files.hpp"
 #include "ops/image_resolver.hpp"
 #include "ops/layer_fetcher.hpp"
+#include "ops/resolver.hpp"
 #include "ops/sealer.hpp"
 #include "ops/services.hpp"
 #include "registry/client.hpp"
@@ -46,6 +49,10 @@ class Workspace {
   ops::ContentSources sources;
   ops::ImageResolver images;
   ops::LayerFetcher fetcher;
+  ops::HttpFiles http_files;
+  ops::GitRepositories git_repositories;
+  ops::RemoteSources remote;
+  std::optional<store::NewLayer> stdin_context;  ///< Has what was piped in, until the build ends.
   ops::Sealer sealer;
   std::unique_ptr<ops::ContainerRuntime> container_runtime;
   ops::Emulation emulation;

@@ -104,41 +104,6 @@ oci::Descriptor describe(const store::LayerBlob& blob) {
 
 }  // namespace
 
-/// Progress of work that several steps wait for goes to the one that asked first, for as long as that
-/// one is there.
-class LayerFetcher::Relay final : public solve::StepSink {
- public:
-  void log(int stream, std::string_view data) override {
-    if (target_ != nullptr) target_->log(stream, data);
-  }
-  void status(std::string_view id, std::int64_t current, std::int64_t total, bool done) override {
-    if (target_ != nullptr) target_->status(id, current, total, done);
-  }
-  void warn(std::string_view text) override {
-    if (target_ != nullptr) target_->warn(text);
-  }
-
-  /// Attaches a step while it lives, unless another one is attached.
-  class Attachment {
-   public:
-    Attachment(Relay& relay, solve::StepSink& step) : relay_(relay), ours_(relay.target_ == nullptr) {
-      if (ours_) relay_.target_ = &step;
-    }
-    Attachment(const Attachment&) = delete;
-    Attachment& operator=(const Attachment&) = delete;
-    ~Attachment() {
-      if (ours_) relay_.target_ = nullptr;
-    }
-
-   private:
-    Relay& relay_;
-    bool ours_;
-  };
-
- private:
-  solve::StepSink* target_ = nullptr;
-};
-
 LayerFetcher::LayerFetcher(asio::any_io_executor executor, asio::thread_pool& pool,
                            store::Store& store, const ContentSources& sources)
     : executor_(executor),
@@ -168,17 +133,17 @@ Task<void> LayerFetcher::ensure_snapshot(store::LayerChain chain, std::size_t po
   store::LayerId const id = chain[position];
   auto found = jobs_.find(id);
   if (found == jobs_.end()) {
-    auto relay = std::make_shared<Relay>();
+    auto relay = std::make_shared<StepRelay>();
     auto compute = [this, chain, position, relay] { return make_snapshot(chain, position, relay); };
     found = jobs_.emplace(id, Job{Shared<bool>(executor_, compute), relay}).first;
   }
   Job job = found->second;  // The map may grow while we wait.
-  Relay::Attachment const attachment(*job.relay, step);
+  StepRelay::Attachment const attachment(*job.relay, step);
   co_await job.done.get();
 }
 
 Task<bool> LayerFetcher::make_snapshot(store::LayerChain chain, std::size_t position,
-                                       std::shared_ptr<Relay> relay) {
+                                       std::shared_ptr<StepRelay> relay) {
   store::LayerId const id = chain[position];
   // Another process may be at it; after the wait its work is ours.
   auto const lock = co_await store_.lock("layer " + std::to_string(id.value));

@@ -17,6 +17,7 @@
 #include "oci/layer_apply.hpp"
 #include "ops/image_resolver.hpp"
 #include "ops/layer_files.hpp"
+#include "ops/step_relay.hpp"
 
 namespace cobuild::ops {
 
@@ -36,16 +37,15 @@ class LayerFetcher final : public LayerFiles {
   Task<void> fetch_blobs(store::LayerChain chain, solve::StepSink& step);
 
  private:
-  class Relay;
   /// A layer that is being made real, or was.
   struct Job {
     Shared<bool> done;
-    std::shared_ptr<Relay> relay;
+    std::shared_ptr<StepRelay> relay;
   };
 
   Task<void> ensure_snapshot(store::LayerChain chain, std::size_t position, solve::StepSink& step);
   Task<bool> make_snapshot(store::LayerChain chain, std::size_t position,
-                           std::shared_ptr<Relay> relay);
+                           std::shared_ptr<StepRelay> relay);
   Task<void> fetch_blob(store::LayerId id, solve::StepSink& step);
   /// Sends the layer's blob through `applier` (null: only to blobs/), from here or from afar.
   Task<void> stream(store::LayerId id, oci::LayerApplier* applier, solve::StepSink& step);

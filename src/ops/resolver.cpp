@@ -37,7 +37,9 @@ std::unique_ptr<solve::Op> Resolver::resolve_source(std::shared_ptr<const llb::V
   if (scheme == "docker-image" || scheme == "oci-layout") {
     return make_image_source(services_.store, images_, std::move(vertex));
   }
-  for (std::string_view const later : {"git", "http", "https", "docker-image+blob", "oci-layout+blob"}) {
+  if (scheme == "http" || scheme == "https") return make_http_source(remote_.http, std::move(vertex));
+  if (scheme == "git") return make_git_source(remote_.git, std::move(vertex));
+  for (std::string_view const later : {"docker-image+blob", "oci-layout+blob"}) {
     if (scheme == later) {
       throw Error(ErrorKind::kUnsupported,
                   "sources of the scheme " + std::string(scheme) + ":// are not supported yet");

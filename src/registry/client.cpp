@@ -53,7 +53,8 @@ class Client::Impl {
         http(*transport),
         credentials(make_docker_credentials(executor, pool, options)),
         authorizer(executor, http, *credentials, options),
-        session(http, authorizer, options) {}
+        session(http, authorizer, options),
+        downloads(*transport, options) {}
 
   Options options;
   std::unique_ptr<Transport> transport;
@@ -61,6 +62,7 @@ class Client::Impl {
   std::unique_ptr<CredentialSource> credentials;
   Authorizer authorizer;
   Session session;
+  Downloads downloads;
 };
 
 Client::Client(asio::any_io_executor executor, asio::thread_pool& pool, Options options)
@@ -93,6 +95,10 @@ Task<void> Client::push_blob(oci::Reference repository, oci::Descriptor blob, oc
 
 Task<void> Client::push_manifest(oci::Reference reference, oci::ManifestContent manifest) {
   return registry::push_manifest(impl_->session, std::move(reference), std::move(manifest));
+}
+
+Downloads& Client::downloads() noexcept {
+  return impl_->downloads;
 }
 
 void Client::close_idle() {

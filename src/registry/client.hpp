@@ -29,6 +29,7 @@
 #include "core/base/digest.hpp"
 #include "oci/content.hpp"
 #include "oci/spec/reference.hpp"
+#include "registry/downloads.hpp"
 #include "registry/options.hpp"
 
 namespace cobuild::registry {
@@ -57,6 +58,9 @@ class Client final : public oci::ContentSource, public oci::ContentTarget {
   Task<void> push_blob(oci::Reference repository, oci::Descriptor blob, oci::OpenBlob open,
                        std::vector<std::string> mount_from) override;
   Task<void> push_manifest(oci::Reference reference, oci::ManifestContent manifest) override;
+
+  /// Files by URL, over the same connections. Lives as long as this.
+  [[nodiscard]] Downloads& downloads() noexcept;
 
   /// Closes idle connections. Called at the end of a build; the destructor does it too.
   void close_idle();

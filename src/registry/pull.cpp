@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <string>
 #include <utility>
 #include <vector>
@@ -162,17 +161,6 @@ struct BlobTransfer {
   DigestWriter hash;
 };
 
-/// Where a 206 starts; nullopt when it does not say, or says nonsense.
-std::optional<std::uint64_t> range_start(const Headers& headers) {
-  std::string const text = headers.text("Content-Range");
-  constexpr std::string_view kUnit = "bytes ";
-  if (!text.starts_with(kUnit)) return std::nullopt;
-  std::uint64_t start = 0;
-  auto [end, error] = std::from_chars(text.data() + kUnit.size(), text.data() + text.size(), start);
-  if (error != std::errc() || end == text.data() + text.size() || *end != '-') return std::nullopt;
-  return start;
-}
-
 std::string blob_name(const BlobTransfer& transfer) {
   return "blob " + transfer.blob.digest.to_string();
 }
@@ -241,7 +229,7 @@ std::variant<std::uint64_t, Failure> judge_head(const BlobTransfer& transfer,
   std::string const where = blob_name(transfer) + " from " + got.url.to_display();
   std::uint64_t skip = transfer.offset;  // 200: from the start, whatever was asked for
   if (got.response->status() == 206) {
-    auto const start = range_start(headers);
+    auto const start = content_range_start(headers);
     if (!start || *start > transfer.offset) {
       return hopeless(Error(ErrorKind::kCorrupt, where + ": unhandled content range in response: " +
                                                      headers.text("Content-Range")));

@@ -48,4 +48,14 @@ std::optional<std::uint64_t> Headers::number(std::string_view name) const noexce
   return number;
 }
 
+std::optional<std::uint64_t> content_range_start(const Headers& headers) {
+  std::string const text = headers.text("Content-Range");
+  constexpr std::string_view kUnit = "bytes ";
+  if (!text.starts_with(kUnit)) return std::nullopt;
+  std::uint64_t start = 0;
+  auto [end, error] = std::from_chars(text.data() + kUnit.size(), text.data() + text.size(), start);
+  if (error != std::errc() || end == text.data() + text.size() || *end != '-') return std::nullopt;
+  return start;
+}
+
 }  // namespace cobuild::registry

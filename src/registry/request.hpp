@@ -40,6 +40,9 @@ class Headers {
   std::vector<Field> fields_;
 };
 
+/// Where a 206 starts; nullopt when it does not say, or says nonsense.
+[[nodiscard]] std::optional<std::uint64_t> content_range_start(const Headers& headers);
+
 struct Request {
   Method method = Method::kGet;
   Url url;

@@ -29,7 +29,7 @@ std::string request_text(const Request& request, const std::optional<Proxy>& pro
   std::string text(to_string(request.method));
   text += " " + (through_proxy ? request.url.to_string() : request.url.target) + " HTTP/1.1\r\n";
   add_field(text, "Host", request.url.authority());
-  add_field(text, "User-Agent", kUserAgent);
+  if (!request.headers.find("User-Agent")) add_field(text, "User-Agent", kUserAgent);
   // Blobs are compressed already, and their digests are of the bytes as they are.
   add_field(text, "Accept-Encoding", "identity");
   for (const auto& [name, value] : request.headers.fields()) add_field(text, name, value);

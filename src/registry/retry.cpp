@@ -1,40 +1,18 @@
 #include "registry/retry.hpp"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
+
+#include "registry/http_date.hpp"
 
 namespace cobuild::registry {
 namespace {
-
-constexpr std::array<std::string_view, 12> kMonths = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                                      "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 
 std::optional<int> number(std::string_view text) {
   int value = 0;
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || value < 0) return std::nullopt;
   return value;
-}
-
-/// "Sun, 06 Nov 1994 08:49:37 GMT": the one form that HTTP still allows to be sent.
-std::optional<std::chrono::system_clock::time_point> parse_http_date(std::string_view text) {
-  if (text.size() != 29 || !text.ends_with(" GMT") || text.substr(3, 2) != ", ") {
-    return std::nullopt;
-  }
-  auto const month = std::ranges::find(kMonths, text.substr(8, 3));
-  auto const day = number(text.substr(5, 2));
-  auto const year = number(text.substr(12, 4));
-  auto const hour = number(text.substr(17, 2));
-  auto const minute = number(text.substr(20, 2));
-  auto const second = number(text.substr(23, 2));
-  if (month == kMonths.end() || !day || !year || !hour || !minute || !second) return std::nullopt;
-  using namespace std::chrono;
-  year_month_day const date(std::chrono::year(*year),
-                            std::chrono::month(static_cast<unsigned>(month - kMonths.begin()) + 1),
-                            std::chrono::day(static_cast<unsigned>(*day)));
-  if (!date.ok() || *hour > 23 || *minute > 59 || *second > 60) return std::nullopt;
-  return sys_days(date) + hours(*hour) + minutes(*minute) + seconds(*second);
 }
 
 }  // namespace

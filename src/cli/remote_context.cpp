@@ -1,0 +1,54 @@
+#include "cli/remote_context.hpp"
+
+#include <filesystem>
+#include <optional>
+
+#include "cli/internal_step.hpp"
+#include "cli/solved_tree.hpp"
+#include "core/base/error.hpp"
+#include "core/base/git_url.hpp"
+
+namespace cobuild::cli {
+namespace {
+
+constexpr const char* kDownloaded = "context";
+
+using Kind = dockerfile::RemoteContext::Kind;
+
+}  // namespace
+
+Task<void> settle_remote_context(dockerfile::ConvertOptions& convert, Workspace& workspace,
+                                 progress::Sink& progress) {
+  if (!convert.remote_context || convert.remote_context->kind == Kind::kGit) co_return;
+  SolvedTree tree =
+      co_await solve_tree(dockerfile::context_download_definition(convert), workspace, progress);
+  auto look = [&tree](InternalStep& step) {
+    return tree.read(kDownloaded, dockerfile::kArchiveHeadBytes, SolvedTree::Rest::kCutOff, step);
+  };
+  auto const head = co_await in_step<std::optional<std::string>>(
+      progress, "[internal] detect remote build context", look);
+  if (head && dockerfile::is_context_archive(*head)) co_return;
+  convert.remote_context->kind = Kind::kFile;
+  if (!convert.local_dockerfile) convert.filename = kDownloaded;
+}
+
+Task<std::string> read_remote_dockerfile(const dockerfile::ConvertOptions& convert,
+                                         Workspace& workspace, progress::Sink& progress,
+                                         solve::StepSink& step) {
+  SolvedTree tree =
+      co_await solve_tree(dockerfile::remote_context_definition(convert), workspace, progress);
+  std::filesystem::path const path = convert.filename;
+  auto constexpr kRest = SolvedTree::Rest::kRefuse;
+  auto text = co_await tree.read(path.string(), dockerfile::kDockerfileBytes_max, kRest, step);
+  if (!text && path.filename() == "Dockerfile") {
+    text = co_await tree.read((path.parent_path() / "dockerfile").string(),
+                              dockerfile::kDockerfileBytes_max, kRest, step);
+  }
+  if (text) co_return *std::move(text);
+  throw Error(ErrorKind::kNotFound, "failed to read dockerfile: open " + convert.filename +
+                                        ": no such file or directory (looked in " +
+                                        redact_credentials(convert.remote_context->url) +
+                                        "; -f names another file)");
+}
+
+}  // namespace cobuild::cli
