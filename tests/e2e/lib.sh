@@ -40,6 +40,13 @@ fails() {
   [ "$status" -eq 1 ] || fail "status $status instead of 1 from: $*"
 }
 
+# The same with the file $1 as standard input; for ok and fails, which give none.
+cobuild_stdin() {
+  local file=$1
+  shift
+  cobuild "$@" <"$file"
+}
+
 build() { cobuild build --progress plain "$@"; }
 
 # stderr has this text (fixed), in any line.
@@ -175,6 +182,66 @@ start_fake_registry() {
   eventually test -s "$WORK/port"
   REGISTRY=127.0.0.1:$(cat "$WORK/port")
 }
+
+# Starts http_server.py over $WORK/web; sets $WEB to its URL. Its requests are in $WORK/web.log.
+start_web_server() {
+  command -v git >/dev/null || skip "needs git"
+  mkdir -p "$WORK/web/private" "$WORK/web/git/private"
+  echo file >"$WORK/web/file.txt"
+  echo other >"$WORK/web/other.txt"
+  echo busy >"$WORK/web/busy"
+  touch -d @1000000000 "$WORK/web/file.txt"
+  mkdir "$WORK/data"
+  echo packed >"$WORK/data/in"
+  tar -C "$WORK/data" -czf "$WORK/web/data.tar.gz" in
+  python3 "$WORK/bin/http_server.py" "$WORK/web" "$WORK/web.port" "$WORK/web.log" >"$WORK/web.err" 2>&1 &
+  SERVERS+=($!)
+  eventually test -s "$WORK/web.port"
+  WEB=http://127.0.0.1:$(cat "$WORK/web.port")
+}
+
+# Repositories below $WEB/git: main (branches main, other, moving, tag v1), super with the submodule sub, evil with
+# one on this machine, private/main.
+make_repositories() (
+  export GIT_CONFIG_GLOBAL=$WORK/gitconfig GIT_AUTHOR_DATE=2020-01-02T03:04:05Z GIT_COMMITTER_DATE=2020-01-02T03:04:05Z
+  git config --file "$GIT_CONFIG_GLOBAL" user.name test
+  git config --file "$GIT_CONFIG_GLOBAL" user.email test@example.com
+  git config --file "$GIT_CONFIG_GLOBAL" init.defaultBranch main
+  git config --file "$GIT_CONFIG_GLOBAL" protocol.file.allow always
+  git config --file "$GIT_CONFIG_GLOBAL" advice.detachedHead false
+  bare=$WORK/web/git
+  cd "$WORK"
+  git init -q main
+  mkdir main/dir
+  echo one >main/a
+  echo run >main/dir/run
+  chmod +x main/dir/run
+  ln -s a main/link
+  printf 'FROM scratch\nCOPY . /\n' >main/Dockerfile
+  echo a >main/.dockerignore
+  git -C main add .
+  git -C main commit -qm one
+  git -C main tag -a v1 -m v1
+  git -C main branch other
+  git -C main branch moving
+  echo two >main/a
+  git -C main commit -qam two
+  git clone -q --bare main "$bare/main.git"
+  git init -q sub
+  echo sub >sub/s
+  git -C sub add .
+  git -C sub commit -qm sub
+  git clone -q --bare sub "$bare/sub.git"
+  git init -q super
+  git -C super submodule --quiet add "$bare/sub.git" mods/sub
+  git -C super config --file .gitmodules submodule.mods/sub.url ../sub.git
+  git -C super commit -qam super
+  git clone -q --bare super "$bare/super.git"
+  git -C super config --file .gitmodules submodule.mods/sub.url "file://$bare/sub.git"
+  git -C super commit -qam evil
+  git clone -q --bare super "$bare/evil.git"
+  git clone -q --bare main "$bare/private/main.git"
+)
 
 push_base() { # LAYOUT NAME
   command -v skopeo >/dev/null || skip "needs skopeo"

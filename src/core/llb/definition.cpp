@@ -178,8 +178,24 @@ class Loader {
                        ? custom->second
                        : default_name(vertex->op, vertex->inputs);
     vertex->spans = spans_of(definition_, digest, texts_);
+    place_inputs(*vertex);
+    bool const is_remote =
+        vertex->op.has_source() && !vertex->op.source().identifier().starts_with("local://");
+    if (is_remote && vertex->spans.empty()) unplaced_.emplace(digest, vertex.get());
     graph_.vertices.push_back(vertex);
     return vertex;
+  }
+
+  /// What has to be fetched for a step, and has no place of its own, has that of the first such step:
+  /// its failure is to point at the line that asks for it.
+  void place_inputs(const Vertex& user) {
+    if (user.spans.empty()) return;
+    for (const pb::Input& input : user.op.inputs()) {
+      auto const found = unplaced_.find(input.digest());
+      if (found == unplaced_.end()) continue;
+      found->second->spans = user.spans;
+      unplaced_.erase(found);
+    }
   }
 
   const pb::Definition& definition_;
@@ -187,6 +203,7 @@ class Loader {
   OpTable ops_;
   std::vector<std::shared_ptr<const std::string>> texts_;
   VertexTable vertices_;
+  std::unordered_map<std::string, Vertex*> unplaced_;  ///< Owned by vertices_.
   Graph graph_;
 };
 

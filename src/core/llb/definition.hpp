@@ -33,7 +33,8 @@ class Vertex {
   pb::OpMetadata metadata;   ///< Does not enter the digest.
   std::vector<Edge> inputs;  ///< In the order of op.inputs.
   std::string name;          ///< For people: the custom name, else F2.1.12's default.
-  std::vector<SourceSpan> spans;  ///< Where the user wrote it; may be empty.
+  /// Where the user wrote it, or the first step that needs it; may be empty.
+  std::vector<SourceSpan> spans;
 };
 
 struct LoadOptions {
