@@ -14,10 +14,10 @@ namespace {
 constexpr std::string_view kScheme = "git://";
 
 GitUrl parse_address(const std::string& text) {
-  std::string const full = is_git_transport(text) ? text : "https://" + text;
-  auto url = try_parse_git_url(full);
+  bool const is_bare = text.find("://") == std::string::npos && !is_git_transport(text);
+  auto url = try_parse_git_url(is_bare ? "https://" + text : text);
   // A user that begins with a dash would be an option of ssh's.
-  if (!url || url->user.starts_with('-') || url->host.starts_with('-')) {
+  if (!url || url->host.empty() || url->user.starts_with('-') || url->host.starts_with('-')) {
     throw Error(ErrorKind::kInvalidInput,
                 "invalid git repository " + go_quote(redact_credentials(text)) +
                     ": use https://, http://, ssh://, git:// or user@host:path");
