@@ -284,13 +284,13 @@ Task<int> build_and_report(Runtime& runtime, BuildOptions options, ops::Sandbox 
   std::exception_ptr failure;
   int status = 0;
   try {
+    co_await take_stdin_context(options, workspace);
     if (options.frontend_options.contains("requestid")) {
       status = co_await answer_request(options, workspace, display);
       co_await settle(*workspace.store, true);
       co_return status;
     }
     StepTimes timed(display, steps);
-    co_await take_stdin_context(options, workspace);
     progress::Sink& progress = options.timings ? static_cast<progress::Sink&>(timed) : display;
     write_results(options, co_await build(options, workspace, progress));
   } catch (const Error& e) {

@@ -1,6 +1,11 @@
 #include "cli/workspace.hpp"
 
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <system_error>
 #include <utility>
+#include <vector>
 
 #include "cli/when_needed.hpp"
 #include "core/base/error.hpp"
@@ -52,6 +57,21 @@ ops::ContentSources content_sources(const BuildOptions& options, registry::Clien
   return sources;
 }
 
+/// The agents that git, which runs as this user, may talk to itself.
+ops::FindSshSocket ssh_finder(std::vector<ops::SshSource> sources) {
+  return [sources = std::move(sources)](const std::string& id) -> std::optional<std::filesystem::path> {
+    for (const ops::SshSource& source : sources) {
+      if (source.id != id) continue;
+      std::error_code error;
+      if (std::filesystem::is_socket(source.paths.at(0), error)) return source.paths.at(0);
+      throw Error(ErrorKind::kUnsupported,
+                  "git repositories over ssh cannot use key files yet: add the key to an agent, and "
+                  "give that with --ssh " + id);
+    }
+    return std::nullopt;
+  };
+}
+
 /// One that was asked for by name is tried at once, so that a build does not begin in vain.
 std::unique_ptr<store::Snapshotter> make_snapshotter(const GlobalOptions& global) {
   auto make = [root = global.root, wanted = global.snapshotter] {
@@ -89,6 +109,11 @@ Workspace::Workspace(Runtime& runtime_, const BuildOptions& options, const ops::
       container_runtime(make_runtime(runtime.pool(), *store, sandbox)),
       emulation(runtime.loop().get_executor(), sandbox),
       services{runtime.pool(), *store, *snapshotter, fetcher, *container_runtime, &emulation,
-               &secrets, &ssh_agents} {}
+               &secrets, &ssh_agents} {
+  auto find_secret = [this](const std::string& id) { return secrets.find(id); };
+  http_files.set_secrets(find_secret);
+  git_repositories.set_secrets(find_secret);
+  git_repositories.set_ssh(ssh_finder(options.ssh));
+}
 
 }  // namespace cobuild::cli

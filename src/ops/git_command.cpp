@@ -148,7 +148,8 @@ std::vector<std::string> git_arguments(const GitCommand& command) {
     args.emplace_back(setting);
   }
   if (!command.work_tree.empty()) args.push_back("--work-tree=" + command.work_tree.string());
-  if (!command.git_dir.empty()) args.push_back("--git-dir=" + command.git_dir.string());
+  // Without one git would look for a repository above the working directory, and read its settings.
+  args.push_back("--git-dir=" + (command.git_dir.empty() ? "/dev/null" : command.git_dir.string()));
   args.insert(args.end(), command.args.begin(), command.args.end());
   return args;
 }

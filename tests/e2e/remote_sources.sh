@@ -94,6 +94,22 @@ one "ADD $with_login/git/private/main.git /x"
 ok build --timings "$CONTEXT"
 ! grep -rq "x-access-token:secret" "$STORE"/caches "$STORE"/store.db* || fail "the password is in the store"
 
+# Tokens are secrets of the build: for git and for downloads, and in no layer, log or name.
+printf secret >"$WORK/token"
+one "ADD $WEB/git/private/main.git#v1 /x"
+ok build --secret "id=GIT_AUTH_TOKEN,src=$WORK/token" -o "type=local,dest=$WORK/out7" "$CONTEXT"
+equal "$(cat "$WORK/out7/x/a")" one
+printf 'basic %s' "$(printf x-access-token:secret | base64)" >"$WORK/header"
+echo private >"$WORK/web/private/file"
+one "ADD $WEB/private/file /x"
+fails build "$CONTEXT"
+says "invalid response status 401"
+ok build --secret "id=HTTP_AUTH_HEADER_127.0.0.1,src=$WORK/header" -o "type=local,dest=$WORK/out8" "$CONTEXT"
+equal "$(cat "$WORK/out8/x")" private
+one "ADD git@127.0.0.1:o/r.git /x"
+fails build "$CONTEXT"
+says 'no SSH key "default" forwarded from the client'
+
 # What cannot be had is told with its place.
 check() { # INSTRUCTION TEXT...
   one "$1"

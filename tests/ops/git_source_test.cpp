@@ -178,6 +178,7 @@ TEST(GitCommand, SeesNobodysConfigurationAndNoSecretsAreArguments) {
                            "--work-tree=/w"}) {
     EXPECT_THAT(args, Contains(word));
   }
+  EXPECT_THAT(git_arguments({{"ls-remote"}, {}, {}, GitTransports::kNetwork}), Contains("--git-dir=/dev/null"));
   auto const env = git_environment(git, command);
   for (const char* variable :
        {"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "HOME=/dev/null", "GIT_TERMINAL_PROMPT=0",
