@@ -9,6 +9,7 @@ import tarfile
 from datetime import datetime
 
 TEXT_BYTES_MAX = 300  # of the content of a file
+CREATED = "org.opencontainers.image.created"
 LONG_TEXT = 2000  # of a member of JSON
 TYPES = {tarfile.DIRTYPE: "dir", tarfile.SYMTYPE: "link", tarfile.LNKTYPE: "hard", tarfile.CHRTYPE: "char",
          tarfile.BLKTYPE: "block", tarfile.FIFOTYPE: "fifo"}
@@ -127,12 +128,14 @@ def facts_of(path, times, known):
         name = text if descriptor not in index["manifests"] else "image"
         facts[name] = {**_image(archive, manifest, times, known), "descriptor's platform": text}
     names = [_without_times(descriptor.get("annotations"), times) for descriptor in index["manifests"]]
-    return {"images": facts, "index": names, "docker": "manifest.json" in archive.files}
+    found = {"images": facts}
+    if any(annotations != {CREATED: "now"} for annotations in names):
+        found["index"] = names
+    return {**found, "docker": True} if "manifest.json" in archive.files else found
 
 
 def _without_times(annotations, times):
-    key = "org.opencontainers.image.created"
-    return {**annotations, key: times.text(annotations[key])} if annotations and key in annotations else annotations
+    return {**annotations, CREATED: times.text(annotations[CREATED])} if annotations and CREATED in annotations else annotations
 
 
 def flattened(image):
