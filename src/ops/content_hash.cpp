@@ -131,6 +131,7 @@ Digest hash_entry(const FileTree& tree, const FileTree::Entry& entry) {
       UniqueFd const fd = tree.open_file(entry);
       hash_xattrs(tree, read_xattrs_at(fd.get(), ""), writer);
       hash_content(fd.get(), writer);
+      tree.check_unchanged(entry, fd.get());
     } else {
       hash_xattrs(tree, tree.xattrs_of(entry), writer);
     }

@@ -373,8 +373,10 @@ void unpack_archive(const FileTree& tree, const FileTree::Entry& entry, const Ta
   UniqueFd root = open_in_root(target.fd(), path, O_RDONLY | O_DIRECTORY);
   try {
     Unpacker(std::move(reader), TargetRoot(std::move(root)), options).run();
+    tree.check_unchanged(entry, file.get());
   } catch (const Error& error) {
     if (error.kind() == ErrorKind::kCancelled) throw;
+    tree.check_unchanged(entry, file.get());  // then that is the cause
     throw error.with_context("unpack " + tree.path_of(entry) + " to " + path);
   }
 }

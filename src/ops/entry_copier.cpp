@@ -367,6 +367,7 @@ class EntryCopier::Impl {
     }
     copy_metadata(source, parent, file.name, file.path);
     copy_xattrs(read_xattrs_at(from.get(), ""), parent, file.name);
+    tree_.check_unchanged(source, from.get());
   }
 
   void make_links() {

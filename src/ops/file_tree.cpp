@@ -132,19 +132,48 @@ std::string FileTree::path_of(const Entry& entry) const {
   return path;
 }
 
-UniqueFd FileTree::open_file(const Entry& entry) const {
-  // O_NONBLOCK: a fifo that has taken the file's place must not hang the build.
-  UniqueFd fd = open_in_root(root_fd_.get(), path_of(entry), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-  struct stat status{};
-  if (::fstat(fd.get(), &status) != 0) throw Error::from_errno(errno, "stat " + path_of(entry));
-  if (!S_ISREG(status.st_mode)) {
-    throw Error(ErrorKind::kUnavailable, path_of(entry) + " changed while it was being read");
+Error FileTree::changed_error(const Entry& entry) const {
+  std::string what = path_of(entry) + " changed while it was being read";
+  if (kind_ == Kind::kLocal) {
+    what += ": build again when nobody writes to it, or exclude it with .dockerignore";
   }
+  return Error(ErrorKind::kUnavailable, std::move(what));
+}
+
+UniqueFd FileTree::open_entry(const Entry& entry, int flags) const {
+  int failure = 0;
+  UniqueFd fd = try_open_in_root(root_fd_.get(), path_of(entry), flags | O_NOFOLLOW, failure);
+  // A link has taken its place, or that of a directory above it.
+  if (failure == ELOOP || failure == ENOTDIR) throw changed_error(entry);
+  if (!fd) throw Error::from_errno(failure, "open " + path_of(entry));
+  check_unchanged(entry, fd.get());
   return fd;
 }
 
+UniqueFd FileTree::open_file(const Entry& entry) const {
+  // O_NONBLOCK: a fifo that has taken the file's place must not hang the build.
+  return open_entry(entry, O_RDONLY | O_NONBLOCK);
+}
+
+void FileTree::check_unchanged(const Entry& entry, int fd) const {
+  struct stat status{};
+  if (::fstat(fd, &status) != 0) throw Error::from_errno(errno, "stat " + path_of(entry));
+  bool same = (status.st_mode & S_IFMT) == (entry.mode & S_IFMT);
+  if (kind_ == Kind::kLocal) {
+    same = same && status.st_mode == entry.mode && status.st_ino == entry.inode;
+    // Directories also change by what comes and goes in them; an entry of theirs is looked at when
+    // it is its turn.
+    if (!entry.is_directory()) {
+      same = same && status.st_size == entry.size &&
+             nanoseconds(status.st_mtim) == nanoseconds(entry.modified) &&
+             nanoseconds(status.st_ctim) == nanoseconds(entry.changed);
+    }
+  }
+  if (!same) throw changed_error(entry);
+}
+
 Xattrs FileTree::xattrs_of(const Entry& entry) const {
-  UniqueFd const fd = open_in_root(root_fd_.get(), path_of(entry), O_PATH | O_NOFOLLOW);
+  UniqueFd const fd = open_entry(entry, O_PATH);
   return read_xattrs_at(fd.get(), "");
 }
 

@@ -4,8 +4,9 @@
 /// or through the filters of a local source.
 ///
 /// Entries are listed once and remembered with their stat data; an unfiltered tree is listed as it
-/// is looked at, a filtered one at once. Everything blocks (call it on the pool), and one tree is
-/// used by one thread at a time. Names are foreign: no link is ever followed by the kernel;
+/// is looked at, a filtered one at once. Everything blocks (call it on the pool). What lists belongs
+/// to one thread at a time; what is const may be called by several at once, for entries that are
+/// listed, as the threads that hash and copy do. Names are foreign: no link is ever followed by the kernel;
 /// resolution is done here, inside the root.
 
 #include <sys/types.h>
@@ -20,6 +21,7 @@
 #include <vector>
 
 #include "core/base/digest.hpp"
+#include "core/base/error.hpp"
 #include "core/sys/fs.hpp"
 #include "core/sys/tree.hpp"
 
@@ -103,9 +105,16 @@ class FileTree {
   /// The absolute path of an entry within the tree: "/" for the root.
   [[nodiscard]] std::string path_of(const Entry& entry) const;
 
-  /// Opens a regular file for reading. \throws Error also when it is something else by now.
+  /// Opens a regular file for reading. \throws Error as check_unchanged does.
   [[nodiscard]] UniqueFd open_file(const Entry& entry) const;
 
+  /// Whether the open `fd` still is what was listed as `entry`: after reading it, so that nothing
+  /// is taken for what it is not. The user's files (kLocal) must have kept their inode, mode, size
+  /// and times, or there is no telling which content was hashed and which copied; nobody writes to
+  /// the others. \throws Error kUnavailable "/x changed while it was being read".
+  void check_unchanged(const Entry& entry, int fd) const;
+
+  /// \throws Error as check_unchanged does.
   [[nodiscard]] Xattrs xattrs_of(const Entry& entry) const;
 
   /// When this tree was opened, by the wall clock: entries were read later.
@@ -123,6 +132,8 @@ class FileTree {
   void read_entry(Entry& entry, const struct stat& status) const;
   [[nodiscard]] UniqueFd open_file_at_root() const;
   [[nodiscard]] UniqueFd open_directory(const Entry& directory) const;
+  [[nodiscard]] UniqueFd open_entry(const Entry& entry, int flags) const;
+  [[nodiscard]] Error changed_error(const Entry& entry) const;
 
   std::filesystem::path root_path_;
   Kind kind_;

@@ -210,7 +210,12 @@ class FilteredScan {
       if (!is_directory || !exclude_.may_match_negation_below(path)) return;
       skip = true;
     }
-    if (is_directory && found.type == DT_DIR && !read_status(fd, level)) return;
+    if (is_directory && found.type == DT_DIR) {
+      if (!read_status(fd, level)) return;
+      // What became something else since it was listed is that.
+      is_directory = S_ISDIR(level.status.st_mode);
+      if (!is_directory && skip) return;
+    }
     if (!skip) {
       for (std::size_t i = 1; i < levels_.size(); ++i) add_directory(i);
       FileTree::Entry& parent = *levels_.back()->entry;
@@ -218,8 +223,7 @@ class FilteredScan {
                                  : batch.emplace_back(&tree_.add(parent, level.name));
       level.entry->listed = true;
     }
-    // What became something else since it was listed is not looked into.
-    if (is_directory && S_ISDIR(level.status.st_mode)) descend(fd, path, level, skip);
+    if (is_directory) descend(fd, path, level, skip);
   }
 
   void descend(int fd, const std::string& path, Level& level, bool skip) {
