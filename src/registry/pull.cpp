@@ -1,6 +1,7 @@
 #include "registry/pull.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <array>
 #include <string>
 #include <utility>
@@ -161,6 +162,28 @@ struct BlobTransfer {
   DigestWriter hash;
 };
 
+/// The piece of a blob that a response has: [begin, end).
+struct Piece {
+  std::uint64_t begin = 0;
+  std::uint64_t end = 0;
+};
+
+/// What a 206 says that it has, from "bytes 5-9/20"; without an end, it is the blob's. nullopt when
+/// it does not say, or says nonsense.
+std::optional<Piece> range_of(const Headers& headers, std::uint64_t size) {
+  std::string const text = headers.text("Content-Range");
+  constexpr std::string_view kUnit = "bytes ";
+  if (!text.starts_with(kUnit)) return std::nullopt;
+  Piece piece{.begin = 0, .end = size};
+  const char* const stop = text.data() + text.size();
+  auto const [dash, error] = std::from_chars(text.data() + kUnit.size(), stop, piece.begin);
+  if (error != std::errc() || dash == stop || *dash != '-') return std::nullopt;
+  std::uint64_t last = 0;
+  if (std::from_chars(dash + 1, stop, last).ec == std::errc() && last < size) piece.end = last + 1;
+  if (piece.begin >= piece.end) return std::nullopt;
+  return piece;
+}
+
 std::string blob_name(const BlobTransfer& transfer) {
   return "blob " + transfer.blob.digest.to_string();
 }
@@ -176,8 +199,9 @@ Task<std::exception_ptr> deliver(oci::BlobSink& sink, std::span<const std::byte>
   co_return nullptr;
 }
 
-/// Reads a body into the transfer, `skip` bytes of which it has already.
-Task<std::optional<Failure>> receive(BlobTransfer& transfer, ApiResponse got, std::uint64_t skip) {
+/// Reads a body that has `piece` into the transfer, which has its beginning already.
+Task<std::optional<Failure>> receive(BlobTransfer& transfer, ApiResponse got, Piece piece) {
+  std::uint64_t skip = transfer.offset - piece.begin;
   std::uint64_t const start = transfer.offset;
   while (true) {
     // What a broken connection throws must not hide how far it got: the retry loop asks for that.
@@ -189,7 +213,7 @@ Task<std::optional<Failure>> receive(BlobTransfer& transfer, ApiResponse got, st
       broken = error;
     }
     if (!broken && chunk.empty()) {
-      if (transfer.offset == transfer.blob.size) co_return std::nullopt;
+      if (transfer.offset == piece.end) co_return std::nullopt;
       broken = Error(ErrorKind::kUnavailable, "connection closed early");
     }
     if (broken) {
@@ -205,11 +229,11 @@ Task<std::optional<Failure>> receive(BlobTransfer& transfer, ApiResponse got, st
     skip -= skipped;
     chunk = chunk.subspan(static_cast<std::size_t>(skipped));
     if (chunk.empty()) continue;
-    if (chunk.size() > transfer.blob.size - transfer.offset) {
+    if (chunk.size() > piece.end - transfer.offset) {
       co_return hopeless(
           Error(ErrorKind::kCorrupt, blob_name(transfer) + " from " + got.url.to_display() +
                                          " is longer than its " +
-                                         std::to_string(transfer.blob.size) + " bytes"));
+                                         std::to_string(piece.end - piece.begin) + " bytes"));
     }
     transfer.hash.write(chunk);
     if (auto fatal = co_await deliver(transfer.sink, chunk)) {
@@ -222,49 +246,66 @@ Task<std::optional<Failure>> receive(BlobTransfer& transfer, ApiResponse got, st
   }
 }
 
-/// What the head of a response means for a transfer: how many bytes to skip, or why it is no good.
-std::variant<std::uint64_t, Failure> judge_head(const BlobTransfer& transfer,
-                                                const ApiResponse& got) {
+/// Whether a response to a request for a range is no answer to it: then the whole is asked for.
+bool is_range_refused(const BlobTransfer& transfer, const ApiResponse& got) {
+  if (got.response->status() == 416) return true;
+  if (got.response->status() != 206) return false;
+  auto const piece = range_of(got.response->headers(), transfer.blob.size);
+  return !piece || piece->begin > transfer.offset || piece->end <= transfer.offset;
+}
+
+/// The piece that a response has, or why it is no good.
+std::variant<Piece, Failure> judge_head(const BlobTransfer& transfer, const ApiResponse& got) {
   const Headers& headers = got.response->headers();
   std::string const where = blob_name(transfer) + " from " + got.url.to_display();
-  std::uint64_t skip = transfer.offset;  // 200: from the start, whatever was asked for
+  Piece piece{.begin = 0, .end = transfer.blob.size};  // 200: all of it, whatever was asked for
   if (got.response->status() == 206) {
-    auto const start = content_range_start(headers);
-    if (!start || *start > transfer.offset) {
+    if (is_range_refused(transfer, got)) {
       return hopeless(Error(ErrorKind::kCorrupt, where + ": unhandled content range in response: " +
                                                      headers.text("Content-Range")));
     }
-    skip = transfer.offset - *start;
+    piece = *range_of(headers, transfer.blob.size);
   }
   auto const length = headers.number("Content-Length");
-  if (length && *length != transfer.blob.size - transfer.offset + skip) {
-    return hopeless(Error(ErrorKind::kCorrupt,
-                          where + ": the registry announces " +
-                              std::to_string(*length + transfer.offset - skip) +
-                              " bytes, the manifest " + std::to_string(transfer.blob.size)));
+  if (!length || *length == piece.end - piece.begin) return piece;
+  return hopeless(
+      Error(ErrorKind::kCorrupt, where + ": the registry announces " +
+                                     std::to_string(piece.begin + *length) +
+                                     " bytes, the manifest " + std::to_string(transfer.blob.size)));
+}
+
+/// Asks for what is missing and takes what comes, which may be less (RFC 9110, 15.3.7).
+Task<Attempt<std::monostate>> try_piece(Session& session, const Endpoint& endpoint, const Url& url,
+                                        BlobTransfer& transfer) {
+  for (bool ranged = transfer.offset > 0;; ranged = false) {
+    Request request;
+    request.url = url;
+    if (ranged) request.headers.add("Range", "bytes=" + std::to_string(transfer.offset) + "-");
+    std::vector<std::string> scopes = {pull_scope(transfer.repository.repository)};
+    ApiResponse got = co_await session.send(endpoint, std::move(request), std::move(scopes));
+    if (ranged && is_range_refused(transfer, got)) continue;
+    int const status = got.response->status();
+    if (status != 200 && status != 206) {
+      co_return co_await session.failure(endpoint, std::move(got));
+    }
+    auto const judged = judge_head(transfer, got);
+    if (auto* failure = std::get_if<Failure>(&judged)) co_return *failure;
+    auto failure = co_await receive(transfer, std::move(got), std::get<Piece>(judged));
+    if (failure) co_return std::move(*failure);
+    co_return std::monostate();
   }
-  return skip;
 }
 
 Task<Attempt<std::monostate>> try_blob(Session& session, Endpoint endpoint, Url url,
                                        BlobTransfer& transfer) {
-  if (transfer.offset == transfer.blob.size) co_return std::monostate();
-  Request request;
-  request.url = std::move(url);
-  if (transfer.offset > 0) {
-    request.headers.add("Range", "bytes=" + std::to_string(transfer.offset) + "-");
+  std::uint64_t const start = transfer.offset;
+  while (transfer.offset < transfer.blob.size) {
+    auto outcome = co_await guarded<std::monostate>(try_piece(session, endpoint, url, transfer));
+    if (auto* failure = std::get_if<Failure>(&outcome)) {
+      failure->progressed = transfer.offset - start >= kProgressBytes;
+      co_return std::move(*failure);
+    }
   }
-  std::vector<std::string> scopes = {pull_scope(transfer.repository.repository)};
-  ApiResponse got = co_await session.send(endpoint, std::move(request), std::move(scopes));
-  int const status = got.response->status();
-  if (status != 200 && status != 206) {
-    co_return co_await session.failure(std::move(endpoint), std::move(got));
-  }
-  auto const judged = judge_head(transfer, got);
-  if (auto* failure = std::get_if<Failure>(&judged)) co_return *failure;
-  std::uint64_t const skip = std::get<std::uint64_t>(judged);
-  auto failure = co_await receive(transfer, std::move(got), skip);
-  if (failure) co_return std::move(*failure);
   co_return std::monostate();
 }
 

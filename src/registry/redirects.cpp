@@ -22,6 +22,13 @@ Headers without_credentials(const Headers& headers) {
 
 }  // namespace
 
+Url RedirectingTransport::spoken(Url url, PlainHttp plain_http) const {
+  std::string const authority = url.authority();
+  bool const is_plain =
+      url.is_tls() && plain_http == PlainHttp::kAllow && plain_hosts_.contains(authority);
+  return is_plain ? Url::of("http", authority, url.target) : url;
+}
+
 Task<std::unique_ptr<Response>> RedirectingTransport::send_once(Request request,
                                                                 PlainHttp plain_http) {
   Url const url = request.url;

@@ -26,6 +26,10 @@ class RedirectingTransport {
   /// are answered with the redirect itself. \throws Error as Transport::send.
   Task<std::unique_ptr<Response>> send(Request request, PlainHttp plain_http);
 
+  /// `url` as it was spoken to, for whoever goes on from there or tells the user of it: one that
+  /// was found not to speak TLS is a plain one.
+  [[nodiscard]] Url spoken(Url url, PlainHttp plain_http) const;
+
  private:
   Task<std::unique_ptr<Response>> send_once(Request request, PlainHttp plain_http);
 

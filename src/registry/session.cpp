@@ -41,6 +41,7 @@ Task<ApiResponse> Session::send(Endpoint endpoint, Request request,
     got.method = request.method;
     got.url = request.url;
     got.response = co_await http_.send(std::move(authorized), plain_http);
+    got.url = http_.spoken(std::move(got.url), plain_http);
     if (got.response->status() != 401) co_return std::move(got);
     auto challenges = parse_challenges(got.response->headers().all("WWW-Authenticate"));
     for (const AuthChallenge& challenge : challenges) {

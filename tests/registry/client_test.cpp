@@ -204,6 +204,65 @@ TEST(ClientBlob, RangeIgnored) {
   run_world(blob_cut_without_ranges);
 }
 
+/// A download that broke after 400000 of its bytes; then the registry answers the range with
+/// `reply`.
+Task<void> expect_whole_after(World& world, std::string bytes, Reply reply, std::size_t calls) {
+  auto const blob = world.here.put_blob(bytes);
+  world.here.when("GET", "/v2/a/blobs/", Reply{200, {}, bytes, 400000});
+  world.here.when("GET", "/v2/a/blobs/", std::move(reply));
+  Collector sink;
+  co_await world.client().fetch_blob(world.reference("a"), blob, sink);
+  EXPECT_TRUE(sink.text == bytes);
+  EXPECT_EQ(world.here.calls().size(), calls);
+}
+
+Task<void> blob_range_not_satisfiable(World& world) {
+  co_await expect_whole_after(world, big_blob(1000000), Reply{416, {}, "no", {}}, 3);
+  EXPECT_EQ(world.here.calls().back().header("range"), "");
+}
+TEST(ClientBlob, RefusedRangesAreDoneWithout) {
+  run_world(blob_range_not_satisfiable);
+}
+
+Task<void> blob_other_ranges(World& world) {
+  std::string const bytes = big_blob(1000000);
+  co_await expect_whole_after(
+      world, bytes,
+      Reply{206, {{"Content-Range", "bytes 500000-999999/1000000"}}, bytes.substr(500000), {}}, 3);
+}
+TEST(ClientBlob, ARangeThatIsNotTheOneAskedForIsDoneWithout) {
+  run_world(blob_other_ranges);
+}
+
+Task<void> blob_short_ranges(World& world) {
+  std::string const bytes = big_blob(1000000);
+  co_await expect_whole_after(
+      world, bytes,
+      Reply{206,
+            {{"Content-Range", "bytes 400000-499999/1000000"}},
+            bytes.substr(400000, 100000),
+            {}},
+      3);
+  EXPECT_EQ(world.here.calls().back().header("range"), "bytes=500000-");
+}
+TEST(ClientBlob, AShorterRangeIsGoneOnFrom) {
+  run_world(blob_short_ranges);
+}
+
+Task<void> blob_range_never_fits(World& world) {
+  auto const blob = world.here.put_blob("0123456789");
+  world.here.when("GET", "/v2/a/blobs/",
+                  Reply{206, {{"Content-Range", "bytes 5-9/10"}}, "56789", {}}, 3);
+  Collector sink;
+  auto error = co_await error_of(world.client().fetch_blob(world.reference("a"), blob, sink));
+  EXPECT_EQ(kind(error), ErrorKind::kCorrupt);
+  EXPECT_THAT(what(error), HasSubstr("unhandled content range in response: bytes 5-9/10"));
+  EXPECT_THAT(what(error), HasSubstr(" from http://" + world.here.authority() + "/v2/a/blobs/"));
+}
+TEST(ClientBlob, ARangeThatNobodyAskedForIsAnError) {
+  run_world(blob_range_never_fits);
+}
+
 Task<void> blob_progress_resets_attempts(World& world) {
   std::string const bytes = big_blob(9 * 1024 * 1024);
   auto const blob = world.here.put_blob(bytes);
