@@ -273,7 +273,8 @@ class FileRun {
       co_await make(input);
       base = co_await materialise(services_, *slots_[input].result, step_);
     }
-    CopyHistory const history(services_.store, vertex_.digest.digest(), base);
+    CopyHistory const history(services_.store, vertex_.digest.digest(),
+                              job.source->local->tree().root(), base);
     std::optional<FormerCopy> former = co_await history.find();
     if (former && co_await amend(index, job, std::move(base), *former)) co_return;
 

@@ -12,6 +12,7 @@
 #include "core/async/context.hpp"
 #include "core/base/error.hpp"
 #include "core/store/database.hpp"
+#include "core/store/collect.hpp"
 #include "support/store_fixture.hpp"
 
 namespace cobuild::store {
@@ -206,6 +207,36 @@ TEST_F(StoreTest, NotesAreSeenAtOnceAndByTheNextProcess) {
   EXPECT_EQ(process.store().get_note("content", "a"), "3");
   EXPECT_EQ(process.store().get_note("content", "late"), std::string("\0x", 2));
   EXPECT_EQ(process.store().get_note("files", "a"), std::nullopt);
+}
+
+TEST_F(StoreTest, NotesOfALayerGoOneByOneOrWithIt) {
+  LayerId layer;
+  {
+    StoreProcess process(root);
+    layer = add_layer(process, "x");
+    process.store().put_layer_note(layer, "a", "1");
+    process.store().put_layer_note(layer, "b", "2");
+    process.run(process.store().publish());
+    process.store().drop_layer_note(layer, "a");
+    EXPECT_EQ(process.store().get_layer_note(layer, "a"), std::nullopt);
+    EXPECT_EQ(process.store().get_layer_note(layer, "b"), "2");
+    process.store().put_layer_note(LayerId{4711}, "c", "of nothing");
+  }
+  auto const count_notes = [this] {
+    Database database(root / "store.db", std::chrono::seconds(1));
+    Query row = database.query("SELECT count(*) FROM notes");
+    row.next();
+    return row.integer(0);
+  };
+  StoreProcess process(root);
+  EXPECT_EQ(process.store().get_layer_note(layer, "a"), std::nullopt);
+  EXPECT_EQ(process.store().get_layer_note(layer, "b"), "2");
+  EXPECT_EQ(count_notes(), 1);
+  PruneOptions everything;
+  everything.all = true;
+  static_cast<void>(process.run(prune(process.store(), everything)));
+  EXPECT_EQ(process.store().get_layer_note(layer, "b"), std::nullopt);
+  EXPECT_EQ(count_notes(), 0);
 }
 
 Task<void> lock_and_count(Store& store, int& now, int& most, int& all) {

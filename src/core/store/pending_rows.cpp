@@ -34,11 +34,15 @@ std::int64_t write_key(Database& database, const Digest& op, bool root) {
   return database.last_insert_id();
 }
 
+bool has_layer(Database& database, LayerId layer) {
+  return database.query("SELECT 1 FROM layers WHERE id = ?", {layer.value}).next();
+}
+
 void write_result(Database& database, std::int64_t key, const KeyResult& result) {
   // A layer may have been collected since it was made; a result without it would be a broken
   // promise.
   for (LayerId const layer : result.chain) {
-    if (!database.query("SELECT 1 FROM layers WHERE id = ?", {layer.value}).next()) return;
+    if (!has_layer(database, layer)) return;
   }
   std::string const chain = format_chain(result.chain);
   database.run(
@@ -66,6 +70,10 @@ void drop_written_results(Database& database, std::int64_t key, Timestamp until)
 }
 
 }  // namespace
+
+std::string layer_topic(LayerId layer) {
+  return "layer " + std::to_string(layer.value);
+}
 
 std::string format_chain(const LayerChain& chain) {
   std::string out;
@@ -116,8 +124,9 @@ void PendingRows::drop_results(std::int64_t key) {
   dropped_[key] = now();
 }
 
-void PendingRows::add_note(std::string topic, std::string name, std::string value) {
-  notes_[{std::move(topic), std::move(name)}] = std::move(value);
+void PendingRows::add_note(std::string topic, std::string name, std::optional<std::string> value,
+                           std::optional<LayerId> layer) {
+  notes_[{std::move(topic), std::move(name)}] = {std::move(value), layer};
 }
 
 std::optional<std::int64_t> PendingRows::find_root(const Digest& op) const {
@@ -140,9 +149,10 @@ void PendingRows::results(std::int64_t key, std::vector<KeyResult>& out) const {
   for (auto entry = begin; entry != end; ++entry) out.push_back(entry->second);
 }
 
-const std::string* PendingRows::find_note(const std::string& topic, const std::string& name) const {
+const std::optional<std::string>* PendingRows::find_note(const std::string& topic,
+                                                         const std::string& name) const {
   auto const found = notes_.find({topic, name});
-  return found == notes_.end() ? nullptr : &found->second;
+  return found == notes_.end() ? nullptr : &found->second.value;
 }
 
 void PendingRows::write(Database& database, WrittenIds& ids) const {
@@ -155,12 +165,18 @@ void PendingRows::write(Database& database, WrittenIds& ids) const {
   }
   for (const auto& [key, when] : dropped_) drop_written_results(database, real_id(key, ids), when);
   for (const auto& [key, result] : results_) write_result(database, real_id(key, ids), result);
-  std::int64_t const written_at = now().time_since_epoch().count();
-  for (const auto& [name, value] : notes_) {
-    database.run("INSERT OR REPLACE INTO notes(topic, name, value, written_at) VALUES(?, ?, ?, ?)",
-                 {std::string_view(name.first), std::string_view(name.second), BlobValue{value},
-                  written_at});
+  for (const auto& [name, note] : notes_) write_note(database, name.first, name.second, note);
+}
+
+void PendingRows::write_note(Database& database, std::string_view topic, std::string_view name,
+                             const Note& note) {
+  if (!note.value) {
+    database.run("DELETE FROM notes WHERE topic = ? AND name = ?", {topic, name});
+    return;
   }
+  if (note.layer && !has_layer(database, *note.layer)) return;  // nobody would remove it
+  database.run("INSERT OR REPLACE INTO notes(topic, name, value, written_at) VALUES(?, ?, ?, ?)",
+               {topic, name, BlobValue{*note.value}, now().time_since_epoch().count()});
 }
 
 void PendingRows::replace_ids(const WrittenIds& ids) {

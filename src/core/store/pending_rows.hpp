@@ -9,6 +9,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -30,14 +31,17 @@ class PendingRows {
   void add_result(std::int64_t key, KeyResult result);
   /// Also of what the database has: those that are there when this is written and are not newer.
   void drop_results(std::int64_t key);
-  void add_note(std::string topic, std::string name, std::string value);
+  /// `value`: nullopt removes the note. `layer`: without it, the note is not written.
+  void add_note(std::string topic, std::string name, std::optional<std::string> value,
+                std::optional<LayerId> layer = std::nullopt);
 
   [[nodiscard]] std::optional<std::int64_t> find_root(const Digest& op) const;
   void follow(std::int64_t from, const KeyLink& link, std::vector<KeyId>& out) const;
   void results(std::int64_t key, std::vector<KeyResult>& out) const;
   [[nodiscard]] bool has_dropped(std::int64_t key) const { return dropped_.contains(key); }
-  [[nodiscard]] const std::string* find_note(const std::string& topic,
-                                             const std::string& name) const;
+  /// Null when nothing was added; nullopt inside when the note is to go.
+  [[nodiscard]] const std::optional<std::string>* find_note(const std::string& topic,
+                                                            const std::string& name) const;
 
   /// Writes all rows within the caller's transaction and tells the real ids. `ids` has those of
   /// earlier batches.
@@ -56,13 +60,23 @@ class PendingRows {
     KeyLink link;
     std::int64_t to;
   };
+  struct Note {
+    std::optional<std::string> value;
+    std::optional<LayerId> layer;
+  };
+  static void write_note(Database& database, std::string_view topic, std::string_view name,
+                         const Note& note);
+
   std::vector<Key> keys_;
   std::unordered_map<Digest, std::int64_t> roots_;
   std::unordered_multimap<std::int64_t, Link> links_;
   std::unordered_multimap<std::int64_t, KeyResult> results_;
   std::unordered_map<std::int64_t, Timestamp> dropped_;  ///< Keys, and when.
-  std::map<std::pair<std::string, std::string>, std::string> notes_;
+  std::map<std::pair<std::string, std::string>, Note> notes_;
 };
+
+/// The topic of the notes about a layer.
+[[nodiscard]] std::string layer_topic(LayerId layer);
 
 /// "1,2,3": a chain as the results table has it.
 [[nodiscard]] std::string format_chain(const LayerChain& chain);

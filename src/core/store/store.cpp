@@ -222,15 +222,28 @@ std::optional<std::string> Store::get_note(std::string_view table, std::string_v
   Timings::Span const span(Phase::kStore);
   std::string const topic(table);
   std::string const name(key);
-  const std::string* found = nullptr;
+  const std::optional<std::string>* found = nullptr;
   impl_->for_each_pending([&](const PendingRows& rows) {
-    if (const std::string* value = rows.find_note(topic, name)) found = value;
+    if (const auto* value = rows.find_note(topic, name)) found = value;
   });
   if (found != nullptr) return *found;
   Query row =
       impl_->reader.query("SELECT value FROM notes WHERE topic = ? AND name = ?", {table, key});
   if (!row.next()) return std::nullopt;
   return row.text(0);
+}
+
+void Store::put_layer_note(LayerId layer, std::string_view name, std::string_view value) {
+  COBUILD_ASSERT(value.size() <= kNoteBytesMax, "a note is small");
+  impl_->pending.add_note(layer_topic(layer), std::string(name), std::string(value), layer);
+}
+
+std::optional<std::string> Store::get_layer_note(LayerId layer, std::string_view name) {
+  return get_note(layer_topic(layer), name);
+}
+
+void Store::drop_layer_note(LayerId layer, std::string_view name) {
+  impl_->pending.add_note(layer_topic(layer), std::string(name), std::nullopt);
 }
 
 // ---- locks

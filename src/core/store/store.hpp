@@ -161,6 +161,11 @@ class Store {
   void put_note(std::string_view table, std::string_view key, std::string_view value);
   [[nodiscard]] std::optional<std::string> get_note(std::string_view table, std::string_view key);
 
+  /// Notes about a layer, which go when the layer does.
+  void put_layer_note(LayerId layer, std::string_view name, std::string_view value);
+  [[nodiscard]] std::optional<std::string> get_layer_note(LayerId layer, std::string_view name);
+  void drop_layer_note(LayerId layer, std::string_view name);
+
   // ---- waiting for others
 
   /// Exclusive among all processes using this store, for one name (a cache key being built, a layer
@@ -189,7 +194,8 @@ class Store {
   Task<void> publish();
   /// publish, and then sees to it that after a power cut, or on another machine, what was added is
   /// still there or is known to be damaged: waits for the disk if that is quickly done, else notes
-  /// checksums. Clears up what dead processes left. Called at the end of a build.
+  /// checksums. Clears up what dead processes left. Called at the end of a build. Cancelling it ends
+  /// the wait within a second; what publish wrote is there, but may not outlast a power cut.
   Task<void> flush();
 
   // ---- cache mounts and logs
