@@ -2,9 +2,9 @@
 
 #include <sys/stat.h>
 
-#include <algorithm>
 #include <cstring>
 #include <type_traits>
+#include <utility>
 
 namespace cobuild::ops {
 
@@ -30,6 +30,14 @@ LedgerRecord::LedgerRecord(const FileTree::Entry& entry)
       special(static_cast<std::uint32_t>(entry.special)),
       digest(entry.header_digest ? entry.header_digest->bytes() : Digest::Bytes{}) {}
 
+LedgerRecord LedgerRecord::of_level(const FileTree::Entry& directory) {
+  LedgerRecord record(directory);
+  record.modified_ns = 0;
+  // The digest knows of attributes, and nothing of what comes and goes in the directory.
+  if (directory.header_digest) record.changed_ns = 0;
+  return record;
+}
+
 CopyLedger::CopyLedger(std::string former) : former_(std::move(former)) {
   std::string_view rest = former_;
   while (!rest.empty()) {
@@ -39,34 +47,52 @@ CopyLedger::CopyLedger(std::string former) : former_(std::move(former)) {
     }
     LedgerRecord record;
     std::memcpy(static_cast<void*>(&record), rest.data() + end + 1, sizeof record);
-    if (!records_.emplace(rest.substr(0, end), record).second) throw CannotAmend();
+    bool const is_first = records_.try_emplace(rest.substr(0, end), Known{.record = record}).second;
+    if (!is_first) throw CannotAmend();
     rest.remove_prefix(end + 1 + sizeof record);
   }
   if (records_.empty()) throw CannotAmend();
 }
 
-bool CopyLedger::is_unchanged(const std::string& path, const FileTree::Entry& entry) {
-  if (has_given_up_) return false;
-  if (!paths_.insert(path).second) {
+CopyLedger::Finding CopyLedger::look_up(const std::string& path, const LedgerRecord& record,
+                                        bool is_whole) {
+  auto const known = records_.find(path);
+  bool const is_known = known != records_.end();
+  bool const comes_twice =
+      is_known ? std::exchange(known->second.found, true) : !paths_.insert(path).second;
+  if (comes_twice) {
     give_up();
-    return false;
+    return Finding::kNew;
   }
-  LedgerRecord const record(entry);
   if (!is_amending()) {
     text_.append(path).push_back('\0');
     text_.append(reinterpret_cast<const char*>(&record), sizeof record);
     if (text_.size() > kTextBytesMax) give_up();
-    return false;
+    return Finding::kNew;
   }
-  auto const found = records_.find(path);
-  if (found != records_.end()) ++found_;
-  bool const is_regular_known = !entry.is_regular() || entry.header_digest.has_value();
-  if (found != records_.end() && is_regular_known && found->second == record) return true;
-  if (found != records_.end() && ((found->second.mode ^ record.mode) & S_IFMT) != 0) {
-    throw CannotAmend();
+  if (is_known) {
+    ++found_;
+    const LedgerRecord& former = known->second.record;
+    if (is_whole && former == record) return Finding::kUnchanged;
+    if (((former.mode ^ record.mode) & S_IFMT) != 0) throw CannotAmend();
   }
   if (++changed_ > records_.size() / kChangedShare) throw CannotAmend();
-  return false;
+  return is_known ? Finding::kChanged : Finding::kNew;
+}
+
+bool CopyLedger::is_unchanged(const std::string& path, const FileTree::Entry& entry) {
+  if (has_given_up_) return false;
+  bool const is_whole = !entry.is_regular() || entry.header_digest.has_value();
+  return look_up(path, LedgerRecord(entry), is_whole) == Finding::kUnchanged;
+}
+
+void CopyLedger::add_level(const std::string& path, const FileTree::Entry& directory) {
+  if (has_given_up_) return;
+  // Whether the former copy made it or found it there is not known, and another copy does not do
+  // the same to both.
+  if (look_up(path, LedgerRecord::of_level(directory), true) == Finding::kChanged) {
+    throw CannotAmend();
+  }
 }
 
 void CopyLedger::give_up() {
@@ -78,6 +104,13 @@ void CopyLedger::give_up() {
 
 void CopyLedger::check_complete() const {
   if (found_ != records_.size()) throw CannotAmend();
+}
+
+void CopyLedger::restart() {
+  for (auto& [path, known] : records_) known.found = false;
+  paths_.clear();
+  found_ = 0;
+  changed_ = 0;
 }
 
 std::optional<std::string> CopyLedger::take_text() {

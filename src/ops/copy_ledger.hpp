@@ -36,6 +36,8 @@ struct LedgerRecord {
   Digest::Bytes digest{};  ///< As ContentHash has it; zeros where it was not needed.
 
   explicit LedgerRecord(const FileTree::Entry& entry);
+  /// Of a directory that is copied only for what is in it: its own times do not come along.
+  [[nodiscard]] static LedgerRecord of_level(const FileTree::Entry& directory);
   LedgerRecord() = default;
   friend bool operator==(const LedgerRecord&, const LedgerRecord&) = default;
 };
@@ -51,9 +53,15 @@ class CopyLedger {
   CopyLedger(const CopyLedger&) = delete;  // records_ points into former_
   CopyLedger& operator=(const CopyLedger&) = delete;
 
+  [[nodiscard]] bool is_amending() const noexcept { return !records_.empty(); }
+
   /// Called for each entry that is copied to `path`. True when it is there already, from the former
   /// copy. \throws CannotAmend.
   [[nodiscard]] bool is_unchanged(const std::string& path, const FileTree::Entry& entry);
+
+  /// Called for each directory that is made at `path` only because something in it is copied.
+  /// \throws CannotAmend, also when it is another one than the former copy made.
+  void add_level(const std::string& path, const FileTree::Entry& directory);
 
   /// What was done cannot be described by entries at paths. \throws CannotAmend when amending.
   void give_up();
@@ -61,16 +69,24 @@ class CopyLedger {
   /// At the end. \throws CannotAmend when something of the former copy was not copied again.
   void check_complete() const;
 
+  /// Forgets what came up: the same entries are shown once more. When amending only.
+  void restart();
+
   /// What was copied; nullopt when it is not worth remembering or cannot be. Not when amending.
   [[nodiscard]] std::optional<std::string> take_text();
 
  private:
-  [[nodiscard]] bool is_amending() const noexcept { return !records_.empty(); }
+  struct Known {
+    LedgerRecord record;
+    bool found = false;  ///< It came up.
+  };
+  enum class Finding { kNew, kChanged, kUnchanged };
+  Finding look_up(const std::string& path, const LedgerRecord& record, bool is_whole);
 
   std::string former_;
-  std::unordered_map<std::string_view, LedgerRecord> records_;  ///< Of former_.
-  std::unordered_set<std::string>
-      paths_;              ///< Copied so far: a path that comes twice is not for us.
+  std::unordered_map<std::string_view, Known> records_;  ///< Of former_.
+  /// Copied so far, but for those of records_: a path that comes twice is not for us.
+  std::unordered_set<std::string> paths_;
   std::size_t found_ = 0;  ///< How many of records_ came up.
   std::size_t changed_ = 0;
   std::string text_;

@@ -57,6 +57,7 @@ void copy_path(FileTree& tree, const std::string& source, const TargetRoot& targ
   mode_t const directory_mode = options.mode.value_or(kDirectoryMode) & 0777;
   std::vector<std::string> created;
   auto make_directories = [&](const std::string& path) {
+    if (options.only_compare) return;  // what the former copy made is there
     for (std::string& made : target.make_directories(path, directory_mode, attributes)) {
       created.push_back(std::move(made));
     }
@@ -77,7 +78,7 @@ void copy_path(FileTree& tree, const std::string& source, const TargetRoot& targ
   EntryCopier(tree, target, options).copy(entry, path);
 
   // Filling the directories has changed their times.
-  if (!options.time) return;
+  if (!options.time || options.only_compare) return;
   NewFileAttributes const time_only{.owner = std::nullopt, .time = options.time};
   for (auto made = created.rbegin(); made != created.rend(); ++made) {
     TargetRoot::Place const place = target.place(*made, "utimes");

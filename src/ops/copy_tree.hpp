@@ -34,6 +34,8 @@ struct CopyOptions {
   const std::atomic<bool>* stop = nullptr;
   /// Where to write down what was copied, or what not to copy again; null: nowhere.
   CopyLedger* ledger = nullptr;
+  /// Nothing is copied; all is shown to `ledger`, which is amending. The target is only looked at.
+  bool only_compare = false;
 };
 
 /// Copies `source`, a path in `tree`, to `destination` in `target`. A destination that ends in "/"

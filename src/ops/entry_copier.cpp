@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <utility>
@@ -42,9 +43,12 @@ class EntryCopier::Impl {
         workers_(cpus_allowed()) {}
 
   void run(Entry& source, const std::string& path) {
-    TargetRoot::Place place = target_.place(path, "open");
     Level base;
-    base.fd = std::make_shared<const UniqueFd>(std::move(place.directory));
+    TargetRoot::Place place;
+    if (!options_.only_compare) {
+      place = target_.place(path, "open");
+      base.fd = std::make_shared<const UniqueFd>(std::move(place.directory));
+    }
     Node node{.source = &source,
               .parent = &base,
               .name = std::move(place.name),
@@ -81,6 +85,7 @@ class EntryCopier::Impl {
     std::string name;
     std::string path;
     bool made = true;
+    bool noted = false;    ///< In the ledger, though it is not made yet.
     bool fresh = false;    ///< Made by this copy: nothing can be in the way there.
     bool touched = false;  ///< An entry of it was made, which changes its times.
     std::shared_ptr<const UniqueFd> fd = {};  ///< Shared with the jobs for files in it.
@@ -163,8 +168,9 @@ class EntryCopier::Impl {
     Filtered const filtered = filter(node, directory);
     Entry& source = *node.source;
     if (!filtered.include && !source.is_directory()) return;
-    bool const unchanged = filtered.include && options_.ledger != nullptr &&
-                           options_.ledger->is_unchanged(node.path, source);
+    bool const unchanged =
+        filtered.include && options_.ledger != nullptr && is_unchanged(node, overwrite_metadata);
+    if (options_.only_compare) return compare_children(node, filtered);
     if (unchanged) {
       if (source.is_directory()) copy_unchanged_directory(node, overwrite_metadata, filtered);
       return;
@@ -184,6 +190,36 @@ class EntryCopier::Impl {
     make_room_for_file(node);
     node.parent->touched = true;
     copy_non_directory(node);
+  }
+
+  bool is_unchanged(const Node& node, bool overwrite_metadata) {
+    CopyLedger& ledger = *options_.ledger;
+    note_levels(*node.parent);
+    if (ledger.is_unchanged(node.path, *node.source)) return true;
+    // A directory that is copied as such gets its metadata only where there was none before, and
+    // the former copy may have made it.
+    bool const is_itself_copied =
+        node.source->is_directory() && !overwrite_metadata && !options_.copy_dir_contents;
+    if (is_itself_copied && ledger.is_amending()) ledger.give_up();
+    return false;
+  }
+
+  /// Directories that wait for an entry, and now have one.
+  void note_levels(Level& level) {
+    if (level.made || level.noted) return;
+    note_levels(*level.parent);
+    level.noted = true;
+    options_.ledger->add_level(level.path, *level.source);
+  }
+
+  void compare_children(Node& node, Filtered filtered) {
+    if (!node.source->is_directory()) return;
+    Level level{.parent = node.parent,
+                .source = node.source,
+                .name = node.name,
+                .path = node.path,
+                .made = filtered.include};
+    copy_children(node, level, filtered);
   }
 
   void replace(const Node& node, bool is_directory) {
@@ -215,6 +251,7 @@ class EntryCopier::Impl {
                 .path = node.path,
                 .made = false};
     if (filtered.include) {
+      if (existed && overwrite_metadata && options_.ledger != nullptr) check_attributes(node);
       created = make_directory(level, overwrite_metadata);
       level.made = true;
       if (created) node.parent->touched = true;
@@ -224,6 +261,18 @@ class EntryCopier::Impl {
     // Later: what is put into the directory changes its times.
     bool const all = overwrite_metadata || created;
     if (all || existed) directories_.push_back({node.source, node.path, !all});
+  }
+
+  /// An attribute of a former copy's directory stays there, but would not be there without it.
+  void check_attributes(const Node& node) {
+    if (!options_.ledger->is_amending()) return;
+    Xattrs const wanted = tree_.xattrs_of(*node.source);
+    for (const auto& [name, value] : read_xattrs_at(open_level(*node.parent), node.name)) {
+      if (name.starts_with("user.overlay.") || !name.starts_with("user.")) continue;
+      bool const stays = std::any_of(wanted.begin(), wanted.end(),
+                                     [&](const auto& one) { return one.first == name; });
+      if (!stays) options_.ledger->give_up();
+    }
   }
 
   void finish_directories() {
@@ -256,15 +305,9 @@ class EntryCopier::Impl {
     level.made = true;
     if (!make_directory(level, overwrite_metadata)) return;
     level.parent->touched = true;
-    Node const node{.source = level.source,
-                    .parent = level.parent,
-                    .name = level.name,
-                    .path = level.path,
-                    .relative = {},
-                    .include = {},
-                    .exclude = {}};
-    copy_metadata(*node.source, open_level(*level.parent), node.name, node.path);
-    copy_xattrs(tree_.xattrs_of(*level.source), node);
+    int const parent = open_level(*level.parent);
+    copy_metadata(*level.source, parent, level.name, level.path);
+    copy_xattrs(tree_.xattrs_of(*level.source), parent, level.name);
   }
 
   /// True when it did not exist.

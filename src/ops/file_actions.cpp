@@ -172,12 +172,22 @@ void copy(const pb::FileActionCopy& action, const ActionContext& context) {
     if (paths.empty() && action.allowemptywildcard()) return;
     if (paths.empty()) throw Error(ErrorKind::kNotFound, source + " not found");
   }
-  for (const std::string& path : paths) {
-    bool const unpacked =
-        action.attemptunpackdockercompatibility() && unpack(path, destination, context, options);
-    if (!unpacked) copy_path(*context.source, path, context.target, destination, options);
+  auto copy_all = [&](const CopyOptions& how) {
+    for (const std::string& path : paths) {
+      bool const unpacked =
+          action.attemptunpackdockercompatibility() && unpack(path, destination, context, how);
+      if (!unpacked) copy_path(*context.source, path, context.target, destination, how);
+    }
+    if (how.ledger != nullptr) how.ledger->check_complete();
+  };
+  if (options.ledger != nullptr && options.ledger->is_amending()) {
+    // Whether it can be amended is known before the first byte is copied, which would be in vain.
+    CopyOptions compare = options;
+    compare.only_compare = true;
+    copy_all(compare);
+    options.ledger->restart();
   }
-  if (options.ledger != nullptr) options.ledger->check_complete();
+  copy_all(options);
 }
 
 }  // namespace

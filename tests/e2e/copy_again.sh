@@ -31,4 +31,27 @@ equal "$(tr '\n' ' ' <"$STORE.files/links")" "1 1 "
 rm "$CONTEXT/src/b/new"
 ok build -o "type=local,dest=$WORK/gone" "$CONTEXT"
 absent "$WORK/gone/src/b/new"
+# Directories that patterns only pass through are those of a clean build, too.
+rm -r "$CONTEXT/src"
+mkdir -p "$CONTEXT"/src/{a,b,c,d,e}/x
+for i in $(seq 80); do touch "$CONTEXT"/src/{a,b,c,d,e}/x/"$i"; done
+chmod 755 "$CONTEXT"/src/* "$CONTEXT"/src/*/x
+dockerfile <<DF
+FROM scratch AS parents
+COPY --parents src/*/x/* /app/
+FROM scratch AS exclude
+COPY --exclude=b --exclude=!b/x/1 src /app/
+FROM scratch
+COPY --from=parents / /parents
+COPY --from=exclude / /exclude
+DF
+ok build "$CONTEXT"
+chmod 700 "$CONTEXT/src/b" "$CONTEXT/src/b/x"
+echo changed >"$CONTEXT/src/a/x/1"
+for target in "$STORE" "$WORK/clean"; do
+  STORE=$target ok build -o "type=local,dest=$target.levels" "$CONTEXT"
+done
+list() { (cd "$1" && find . -printf '%p %m %U:%G %s\n' | sort); }
+equal "$(list "$STORE.levels")" "$(list "$WORK/clean.levels")"
+equal "$(stat -c %a "$STORE.levels/parents/app/src/b" "$STORE.levels/exclude/app/b/x" | tr '\n' ' ')" "700 700 "
 nothing_left
