@@ -235,15 +235,23 @@ void write_timings(const BuildOptions& options, const ProgressState& progress) {
   if (!options.trace_file.empty()) write_all(open_trace(options.trace_file).get(), line);
 }
 
-/// Waits for the disk after a success only: what was built before a failure is there for the next
-/// try anyway.
+/// Writes what the next build is to find. Only after a success it is also made to last, by
+/// checksums or by waiting for the disk: what was built before a failure is there for the next try
+/// anyway. Whoever does not want to wait for that can end it; the build has succeeded by then.
 Task<void> settle(store::Store& store, bool succeeded) {
   Timings::Span const span(Phase::kFlush);
-  if (succeeded) {
+  co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+  co_await store.publish();
+  if (!succeeded) co_return;
+  co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
+  std::exception_ptr failure;
+  try {
     co_await store.flush();
-  } else {
-    co_await store.publish();
+  } catch (...) {
+    failure = std::current_exception();
   }
+  co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+  if (failure && !is_cancellation(failure)) std::rethrow_exception(failure);
 }
 
 /// Tokens are vertices, as BuildKit's are (F7.4.5); so is what makes a build wait.
@@ -300,7 +308,6 @@ Task<int> build_and_report(Runtime& runtime, BuildOptions options, ops::Sandbox 
                                                               "failed to solve: context canceled"))
                               : std::current_exception();
   }
-  co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
   co_await settle(*workspace.store, !failure);
   display.finish();
   closing.emplace(Phase::kClose);

@@ -8,8 +8,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+
 #include <chrono>
 
+#include "core/async/context.hpp"
 #include "core/store/key_index.hpp"
 #include "core/store/schema.hpp"
 #include "core/store/store_impl.hpp"
@@ -163,16 +167,64 @@ TEST_F(DurabilityTest, WhatAKilledProcessLeftIsCheckedByTheNextBuild) {
   EXPECT_EQ(row(left), kChecked);
 }
 
-TEST(UnwrittenBytes, AreReadFromMeminfo) {
-  EXPECT_EQ(parse_unwritten_bytes("MemTotal: 9 kB\nDirty:          12 kB\nWriteback:  3 kB\n"),
-            15 << 10);
-  EXPECT_EQ(parse_unwritten_bytes("MemTotal: 9 kB\nDirty: 0 kB\nWriteback: 0 kB\nWritebackTmp: 7"),
-            0);
+TEST_F(DurabilityTest, WhereBootsHaveNoNamesItIsWaitedFor) {
+  StoreProcess process(root);
+  LayerId const id = add_layer(process, "x");
+  process.store().impl().boot = "";
+  flush(process, kMuch);
+  EXPECT_EQ(row(id), kSettled);
+}
+
+TEST_F(DurabilityTest, MoreToReadThanIsWorthItIsWaitedFor) {
+  StoreProcess process(root);
+  LayerId const id = add_layer(process, std::string(1000, 'x'));
+  process.store().impl().available = [] { return std::int64_t{1998}; };
+  flush(process, kMuch);
+  EXPECT_EQ(row(id), kSettled);
+  LayerId const next = add_layer(process, std::string(999, 'x'));
+  flush(process, kMuch);
+  EXPECT_EQ(row(next), kChecked);
+}
+
+TEST(BytesWorthReading, AreBoundByMemoryAndByWhatWritingTakes) {
+  EXPECT_EQ(bytes_worth_reading(100, 1000000), 100 * kReadPerUnwritten);
+  EXPECT_EQ(bytes_worth_reading(1000000, 100), 50);
+}
+
+TEST_F(DurabilityTest, CancellingTheEndLeavesRowsAsTheyAre) {
+  StoreProcess process(root);
+  LayerId const id = add_layer(process, "x");
+  for (std::int64_t const unwritten : {kMuch, kLittle}) {
+    process.store().impl().unwritten = [unwritten] { return unwritten; };
+    asio::cancellation_signal cancel;
+    std::optional<std::exception_ptr> outcome;
+    asio::co_spawn(
+        process.loop(), process.store().flush(),
+        asio::bind_cancellation_slot(
+            cancel.slot(), [&](std::exception_ptr error) { outcome = std::move(error); }));
+    process.loop().restart();
+    process.loop().run_one();
+    cancel.emit(asio::cancellation_type::all);
+    process.loop().run();
+    ASSERT_TRUE(outcome && *outcome) << "it went on";
+    EXPECT_TRUE(is_cancellation(*outcome));
+    EXPECT_EQ(row(id), kUnlookedAt);
+  }
+  flush(process, kLittle);
+  EXPECT_EQ(row(id), kSettled);
+}
+
+TEST(Meminfo, IsRead) {
+  auto const unwritten = [](std::string_view text) {
+    return parse_meminfo_bytes(text, {"Dirty", "Writeback"});
+  };
+  EXPECT_EQ(unwritten("MemTotal: 9 kB\nDirty:          12 kB\nWriteback:  3 kB\n"), 15 << 10);
+  EXPECT_EQ(unwritten("MemTotal: 9 kB\nDirty: 0 kB\nWriteback: 0 kB\nWritebackTmp: 7"), 0);
   for (const char* text :
        {"", "\nDirty:", "\nDirty: 1 kB\n", "\nDirty: x kB\nWriteback: 1 kB\n",
         "\nDirty: -1 kB\nWriteback: 1 kB\n", "\nDirty: 99999999999999999999 kB\nWriteback: 1 kB\n",
         "\nDirty: 9000000000000000000 kB\nWriteback: 1 kB\n"}) {
-    EXPECT_EQ(parse_unwritten_bytes(text), std::nullopt) << text;
+    EXPECT_EQ(unwritten(text), std::nullopt) << text;
   }
 }
 
@@ -204,6 +256,26 @@ TEST_F(DurabilityTest, WhatWasNotSyncedIsForgottenInTheNextBoot) {
   EXPECT_FALSE(process->run(store.confirm_snapshot(pulled)));
   EXPECT_EQ(process->run(store.new_blob(BlobDigest(Digest::of("partial")))).offset(), 0);
   EXPECT_NE(add_layer(*process, "next"), unsynced) << "ids never come again";
+}
+
+TEST_F(DurabilityTest, FilesOfForgottenLayersGoWithTheNextBuild) {
+  std::vector<LayerId> ids;
+  {
+    StoreProcess process(root);
+    ids.push_back(add_layer(process, "without a checksum"));
+    ids.push_back(pull_layer(process));
+    ids.push_back(add_layer(process, "damaged"));
+    process.run(process.store().publish());
+    Database database(root / "store.db", std::chrono::seconds(1));
+    database.run("UPDATE layers SET checksum = 'of other files' WHERE id = ?", {ids[2].value});
+  }
+  auto const process = reboot();
+  EXPECT_FALSE(process->run(process->store().use({ids[2]})));
+  for (LayerId const id : ids) EXPECT_FALSE(std::filesystem::exists(file_of(id))) << id.value;
+  flush(*process, kLittle);
+  for (const auto& entry : std::filesystem::directory_iterator(root / "ingest")) {
+    EXPECT_FALSE(entry.path().filename().string().starts_with(kDiscarded)) << entry.path();
+  }
 }
 
 TEST_F(DurabilityTest, CheckedLayersSurviveAndBlobsDoNot) {

@@ -36,7 +36,7 @@ enum class Phase {
   kCommit,     ///< Making directories layers of the store.
   kSeal,       ///< Diffing and compressing layers.
   kExport,     ///< Writing results.
-  kFlush,      ///< Waiting, at the end, until what was added is on disk.
+  kFlush,      ///< Seeing to it, at the end, that what was added outlasts this boot.
   kClose,      ///< Then: unmounting and removing what the build had for itself.
 };
 inline constexpr std::size_t kPhases = static_cast<std::size_t>(Phase::kClose) + 1;

@@ -83,7 +83,7 @@ Task<void> Store::commit_blob(NewBlob blob, BlobDigest digest, std::int64_t size
       throw Error::from_errno(errno, "rename " + blob.path_.string() + " to " + target.string());
     }
     blob.path_.clear();
-    // The mark is a number of its own: see settle().
+    // The mark is a number of its own: see Unsettled.
     database.run("INSERT INTO blobs(digest, size, unsynced) VALUES(?, ?, ?)",
                  {to_value(digest.digest()), size, to_integer(now())});
     return true;

@@ -1,9 +1,6 @@
 #include "core/store/durability.hpp"
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
+#include <algorithm>
 #include <charconv>
 #include <fstream>
 #include <initializer_list>
@@ -12,8 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/base/error.hpp"
-#include "core/sys/fs.hpp"
+#include "core/store/pending_rows.hpp"
 
 namespace cobuild::store {
 namespace {
@@ -45,9 +41,20 @@ void remove_partial_downloads(const std::filesystem::path& root) {
   }
 }
 
+/// Puts the files of a layer where the next sweep removes them. Within the transaction that forgets
+/// them: nobody can be placing others there, and if it is not committed they are forgotten again.
+/// What cannot be moved is left to garbage collection.
+void discard_files(const std::filesystem::path& root, std::int64_t layer) {
+  std::string const name = std::to_string(layer);
+  std::error_code ignored;
+  std::filesystem::rename(root / "snapshots" / name,
+                          root / "ingest" / (std::string(kDiscarded) + name), ignored);
+}
+
 /// The files of a layer are not to be trusted. A pulled layer can be pulled again, if it is known
 /// from where; one that was made here cannot be made from its row.
-void drop_snapshot(Database& database, std::int64_t layer) {
+void drop_snapshot(Database& database, const std::filesystem::path& root, std::int64_t layer) {
+  discard_files(root, layer);
   bool const can_be_fetched =
       exists(database,
              "SELECT 1 FROM layers WHERE id = ? AND chain_id IS NOT NULL "
@@ -66,7 +73,7 @@ std::string boot_id() {
   std::ifstream file("/proc/sys/kernel/random/boot_id");
   std::string id;
   file >> id;
-  return id;  // empty where /proc is not to be had: then all boots look alike
+  return id;
 }
 
 void forget_layer(Database& database, std::int64_t layer) {
@@ -81,6 +88,8 @@ void forget_layer(Database& database, std::int64_t layer) {
   }
   database.run("DELETE FROM layer_blobs WHERE layer = ?", {layer});
   database.run("DELETE FROM leases WHERE layer = ?", {layer});
+  std::string const topic = layer_topic(LayerId{layer});
+  database.run("DELETE FROM notes WHERE topic = ?", {std::string_view(topic)});
   database.run("DELETE FROM layers WHERE id = ?", {layer});
 }
 
@@ -97,7 +106,7 @@ void forget_unsynced(Database& database, const std::filesystem::path& root, std:
                {kSuspect});
   for (std::int64_t const layer :
        integers(database, "SELECT id FROM layers WHERE unsynced <> 0 AND checksum IS NULL")) {
-    drop_snapshot(database, layer);
+    drop_snapshot(database, root, layer);
   }
   for (std::int64_t const layer :
        integers(database,
@@ -114,18 +123,20 @@ void trust_suspect(Database& database, std::int64_t layer) {
   database.run("UPDATE layers SET unsynced = 1 WHERE id = ? AND unsynced = ?", {layer, kSuspect});
 }
 
-void forget_suspect(Database& database, std::int64_t layer) {
+void forget_suspect(Database& database, const std::filesystem::path& root, std::int64_t layer) {
   if (!exists(database, "SELECT 1 FROM layers WHERE id = ? AND unsynced = ?", {layer, kSuspect}))
     return;
-  drop_snapshot(database, layer);
+  drop_snapshot(database, root, layer);
 }
 
-std::optional<std::int64_t> parse_unwritten_bytes(std::string_view meminfo) {
+std::optional<std::int64_t> parse_meminfo_bytes(std::string_view meminfo,
+                                                std::initializer_list<std::string_view> names) {
   std::int64_t sum = 0;
-  for (std::string_view const name : {"\nDirty:", "\nWriteback:"}) {
-    std::size_t at = meminfo.find(name);
+  for (std::string_view const name : names) {
+    std::string const label = "\n" + std::string(name) + ":";
+    std::size_t at = meminfo.find(label);
     if (at == std::string_view::npos) return std::nullopt;
-    at = meminfo.find_first_not_of(' ', at + name.size());
+    at = meminfo.find_first_not_of(' ', at + label.size());
     if (at == std::string_view::npos) return std::nullopt;
     std::int64_t kilobytes = 0;
     auto const [end, error] =
@@ -136,45 +147,45 @@ std::optional<std::int64_t> parse_unwritten_bytes(std::string_view meminfo) {
   return sum;
 }
 
-std::optional<std::int64_t> unwritten_bytes() {
+namespace {
+
+std::optional<std::int64_t> meminfo_bytes(std::initializer_list<std::string_view> names) {
   std::ifstream file("/proc/meminfo");
   std::string const text(std::istreambuf_iterator<char>(file), {});
-  return parse_unwritten_bytes(text);
+  return parse_meminfo_bytes(text, names);
 }
 
-bool has_unsettled(Database& database) {
-  return exists(database, "SELECT 1 FROM layers WHERE unsynced <> 0 AND unsynced = 1") ||
-         exists(database, "SELECT 1 FROM blobs WHERE unsynced <> 0");
+}  // namespace
+
+std::optional<std::int64_t> unwritten_bytes() {
+  return meminfo_bytes({"Dirty", "Writeback"});
 }
 
-void settle(Database& database, const std::filesystem::path& root) {
-  // Those that are there now: files of rows that come while we wait may come too late for the disk.
-  // The mark's value tells a blob from one that was collected and written again meanwhile.
-  auto const layers =
-      integers(database, "SELECT id FROM layers WHERE unsynced <> 0 AND unsynced = 1");
-  std::vector<std::pair<Digest, std::int64_t>> blobs;
-  {
-    Query rows = database.query("SELECT digest, unsynced FROM blobs WHERE unsynced <> 0");
-    while (rows.next()) blobs.emplace_back(rows.digest(0), rows.integer(1));
-  }
-  if (layers.empty() && blobs.empty()) return;
-  // They are usually one file system, and the second call is then cheap; a user may have mounted
-  // more.
-  for (const char* part : {"snapshots", "blobs"}) {
-    UniqueFd const directory = open_file(root / part, O_RDONLY | O_DIRECTORY);
-    if (::syncfs(directory.get()) != 0)
-      throw Error::from_errno(errno, "sync " + (root / part).string());
-  }
-  Transaction transaction(database);
-  for (std::int64_t const layer : layers) {
+std::int64_t available_bytes() {
+  return meminfo_bytes({"MemAvailable"}).value_or(0);
+}
+
+std::int64_t bytes_worth_reading(std::int64_t unwritten, std::int64_t available) {
+  return std::min(unwritten * kReadPerUnwritten, available / 2);
+}
+
+Unsettled list_unsettled(Database& database) {
+  Unsettled found;
+  found.layers = integers(database, "SELECT id FROM layers WHERE unsynced <> 0 AND unsynced = 1");
+  Query rows = database.query("SELECT digest, unsynced FROM blobs WHERE unsynced <> 0");
+  while (rows.next()) found.blobs.emplace_back(rows.digest(0), rows.integer(1));
+  return found;
+}
+
+void mark_settled(Database& database, const Unsettled& synced) {
+  for (std::int64_t const layer : synced.layers) {
     database.run("UPDATE layers SET unsynced = 0, checksum = NULL WHERE id = ? AND unsynced = 1",
                  {layer});
   }
-  for (const auto& [blob, mark] : blobs) {
+  for (const auto& [blob, mark] : synced.blobs) {
     database.run("UPDATE blobs SET unsynced = 0 WHERE digest = ? AND unsynced = ?",
                  {to_value(blob), mark});
   }
-  transaction.commit();
 }
 
 }  // namespace cobuild::store

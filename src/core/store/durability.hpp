@@ -7,12 +7,11 @@
 /// however they die. So a row says that it is `unsynced`, and the store remembers the boot in which
 /// such rows were written. At the end of a build there are two ways to make them last:
 ///
-/// - settle() waits for the disk once, for all files at the same time (syncfs), and only then
-///   clears the mark. That is cheap when little is left to be written, and takes seconds after a
-///   large build.
+/// - Waiting for the disk once, for all files at the same time (syncfs), and only then clearing the
+///   mark. That is cheap when little is left to be written, and takes seconds after a large build.
 /// - Otherwise each unsynced layer gets a checksum of its files as they are in the page cache
 ///   (tree_checksum.hpp), and nobody waits for the disk: the kernel writes when it likes. A later
-///   build settles them.
+///   build settles them. Not so when there is much to read and less to write.
 ///
 /// A store opened in another boot (after a power cut, but also after a clean one, or on another
 /// machine that the store was moved to) cannot trust what is still marked: those files may be half
@@ -37,9 +36,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "core/store/database.hpp"
 
@@ -52,31 +54,54 @@ inline constexpr std::int64_t kSuspect = 2;
 /// on a slow disk.
 inline constexpr std::int64_t kUnwrittenBytesMax = std::int64_t{16} << 20;
 
+/// The page cache is read at some gigabytes a second, and a disk written at some hundred megabytes.
+inline constexpr std::int64_t kReadPerUnwritten = 8;
+
 /// Forgets unsynced rows of an earlier boot, but for layers with a checksum, which become suspect.
 /// `boot`: which this is; cheap when it is the same.
 void forget_unsynced(Database& database, const std::filesystem::path& root, std::string_view boot);
 
-/// The kernel's name for the time since the machine started.
+/// The kernel's name for the time since the machine started; empty where /proc is not to be had.
+/// All boots look alike then, so that nothing may be left unsynced.
 [[nodiscard]] std::string boot_id();
 
 /// How much the kernel has still to write, for all file systems; nullopt where it does not say.
 [[nodiscard]] std::optional<std::int64_t> unwritten_bytes();
-/// The same from the text of /proc/meminfo: "Dirty" and "Writeback".
-[[nodiscard]] std::optional<std::int64_t> parse_unwritten_bytes(std::string_view meminfo);
+/// How much memory could be had for the page cache; 0 where the kernel does not say.
+[[nodiscard]] std::int64_t available_bytes();
+/// The sum of what the text of /proc/meminfo says of `names`; nullopt if one is missing or no size.
+[[nodiscard]] std::optional<std::int64_t> parse_meminfo_bytes(
+    std::string_view meminfo, std::initializer_list<std::string_view> names);
 
-/// Whether there is a row that settle() would do something for.
-[[nodiscard]] bool has_unsettled(Database& database);
+/// How much may be read for checksums, when that much is `unwritten` and `available`: reading more
+/// takes longer than to wait for the disk, or has the files come from it.
+[[nodiscard]] std::int64_t bytes_worth_reading(std::int64_t unwritten, std::int64_t available);
 
-/// Waits until all files of the store are on disk, then clears the marks of those that were there
-/// before. Blocking, for as long as the disk needs; at once when there are no marks.
-void settle(Database& database, const std::filesystem::path& root);
+/// Rows whose files are not known to be on disk. Those of rows that come later may be too late for
+/// a sync that has begun.
+struct Unsettled {
+  std::vector<std::int64_t> layers;
+  /// With the mark's value, which tells a blob from one that was collected and written again.
+  std::vector<std::pair<Digest, std::int64_t>> blobs;
+
+  [[nodiscard]] bool empty() const noexcept { return layers.empty() && blobs.empty(); }
+};
+[[nodiscard]] Unsettled list_unsettled(Database& database);
+
+/// Clears the marks of what was listed before a sync that has ended, within the caller's
+/// transaction.
+void mark_settled(Database& database, const Unsettled& synced);
 
 /// What a suspect layer turned out to be, within the caller's transaction. Nothing happens if it is
 /// suspect no more.
 void trust_suspect(Database& database, std::int64_t layer);
-void forget_suspect(Database& database, std::int64_t layer);
+void forget_suspect(Database& database, const std::filesystem::path& root, std::int64_t layer);
 
-/// Forgets layers, and the results that need them, within the caller's transaction.
+/// ingest/<this><layer>: files of a forgotten layer, for the sweep.
+inline constexpr std::string_view kDiscarded = "discarded-";
+
+/// Forgets a layer, with the notes about it and the results that need it, within the caller's
+/// transaction. Its files stay.
 void forget_layer(Database& database, std::int64_t layer);
 
 }  // namespace cobuild::store

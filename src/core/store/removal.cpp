@@ -56,13 +56,6 @@ std::int64_t measure_tree(const std::filesystem::path& path) {
   return bytes;
 }
 
-std::vector<std::string> names_in(const std::filesystem::path& directory) {
-  UniqueFd const fd = open_file(directory, O_RDONLY | O_DIRECTORY);
-  std::vector<std::string> names;
-  for (DirectoryEntry& entry : list_directory(fd.get())) names.push_back(std::move(entry.name));
-  return names;
-}
-
 /// The layers that living processes use, ours among them.
 template <class Item>
 std::set<Item> leased(Database& database, const std::filesystem::path& root, std::string_view sql) {

@@ -1,12 +1,15 @@
 // What a Store does against power cuts: at the end of a build, and before a layer's use in the next
 // boot. See durability.hpp.
 
+#include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "core/store/disk_sync.hpp"
 #include "core/store/durability.hpp"
 #include "core/store/store_impl.hpp"
 #include "core/store/tree_checksum.hpp"
@@ -14,12 +17,12 @@
 namespace cobuild::store {
 namespace {
 
-/// Layers of this boot whose files nobody has looked at, newest first.
+/// Layers of this boot whose files nobody has looked at.
 std::vector<LayerId> unchecked_layers(Database& database) {
   std::vector<LayerId> layers;
   Query rows = database.query(
       "SELECT id FROM layers WHERE unsynced <> 0 AND unsynced = 1 AND has_snapshot = 1 "
-      "AND checksum IS NULL ORDER BY id DESC");
+      "AND checksum IS NULL");
   while (rows.next()) layers.push_back(LayerId{rows.integer(0)});
   return layers;
 }
@@ -42,40 +45,49 @@ Suspicion read_suspicion(Database& database, LayerId id) {
 }  // namespace
 
 Task<void> Store::Impl::make_durable() {
-  if (!has_unsettled(reader)) co_return;
-  if (co_await settle_if_cheap()) co_return;
-  if (co_await add_checksums()) co_return;
-  co_await settle_now();
-}
-
-Task<bool> Store::Impl::settle_if_cheap() {
+  Unsettled unsettled = list_unsettled(reader);
+  if (unsettled.empty()) co_return;
   std::optional<std::int64_t> const bytes = unwritten();
-  if (bytes && *bytes > kUnwrittenBytesMax) co_return false;
-  co_return co_await settle_now();
+  // A checksum is for the next boot, which must be known from this one.
+  bool const is_sync_due = boot.empty() || !bytes || *bytes <= kUnwrittenBytesMax;
+  if (!is_sync_due && co_await add_checksums(bytes_worth_reading(*bytes, available()))) co_return;
+  co_await settle(std::move(unsettled));
 }
 
-Task<bool> Store::Impl::settle_now() {
-  auto job = [root = root](Database& database) {
-    settle(database, root);
+Task<void> Store::Impl::settle_if_cheap() {
+  std::optional<std::int64_t> const bytes = unwritten();
+  if (bytes && *bytes > kUnwrittenBytesMax) co_return;
+  co_await settle(list_unsettled(reader));
+}
+
+Task<void> Store::Impl::settle(Unsettled unsettled) {
+  if (unsettled.empty()) co_return;
+  // They are usually one file system, and the second call is then cheap; a user may have mounted
+  // more.
+  std::vector<std::filesystem::path> const parts{root / "snapshots", root / "blobs"};
+  co_await sync_file_systems(pool, parts);
+  auto job = [unsettled = std::move(unsettled)](Database& database) {
+    mark_settled(database, unsettled);
     return true;
   };
-  co_return co_await write_in_steps(std::move(job));
+  co_await write(std::move(job));
 }
 
-Task<bool> Store::Impl::add_checksums() {
+Task<bool> Store::Impl::add_checksums(std::int64_t bytes_left) {
   auto const end_of_leftovers = std::chrono::steady_clock::now() + leftovers_time;
   std::vector<std::pair<LayerId, std::string>> found;
-  bool all_own = true;
-  for (LayerId const id : unchecked_layers(reader)) {
-    bool const own = leased.contains(id);
-    if (!own && std::chrono::steady_clock::now() >= end_of_leftovers) continue;
-    auto checksum = co_await tree_checksum(pool, snapshot_path(id) / "fs");
-    if (checksum) found.emplace_back(id, *std::move(checksum));
+  std::vector<LayerId> layers = unchecked_layers(reader);
+  auto const is_own = [this](LayerId id) { return leased.contains(id); };
+  std::partition(layers.begin(), layers.end(), is_own);
+  for (LayerId const id : layers) {
+    bool const own = is_own(id);
+    if (!own && std::chrono::steady_clock::now() >= end_of_leftovers) break;
+    auto checksum = co_await tree_checksum(pool, snapshot_path(id) / "fs", &bytes_left);
+    if (!checksum && own) co_return false;
     // What another process leaves may be on its way out of the store.
-    else if (own)
-      all_own = false;
+    if (checksum) found.emplace_back(id, *std::move(checksum));
   }
-  if (found.empty()) co_return all_own;
+  if (found.empty()) co_return true;
   auto job = [found = std::move(found)](Database& database) {
     for (const auto& [id, checksum] : found) {
       database.run(
@@ -85,7 +97,7 @@ Task<bool> Store::Impl::add_checksums() {
     return true;
   };
   co_await write(std::move(job));
-  co_return all_own;
+  co_return true;
 }
 
 bool Store::Impl::must_be_whole(LayerId id) {
@@ -107,11 +119,11 @@ Task<bool> Store::confirm_snapshot(LayerId id) {
   if (!suspicion.checksum) co_return suspicion.has_snapshot;
   auto const checksum = co_await tree_checksum(impl.pool, impl.snapshot_path(id) / "fs");
   bool const whole = checksum == suspicion.checksum;
-  auto job = [id, whole](Database& database) {
+  auto job = [id, whole, root = impl.root](Database& database) {
     if (whole) {
       trust_suspect(database, id.value);
     } else {
-      forget_suspect(database, id.value);
+      forget_suspect(database, root, id.value);
     }
     return true;
   };

@@ -102,18 +102,21 @@ class Store::Impl {
   }
 
   // How the end of a build decides; tests put their own in place.
+  std::string boot = boot_id();
   std::function<std::optional<std::int64_t>()> unwritten = unwritten_bytes;
+  std::function<std::int64_t()> available = available_bytes;
   /// New checksums of layers that others left behind are begun for so long. One's own all are.
   std::chrono::milliseconds leftovers_time{1000};
 
-  /// Settles what is unsynced, or gives it checksums: see durability.hpp.
+  /// Settles what is unsynced, or gives it checksums: see durability.hpp. May be cancelled: what
+  /// was not reached stays as it is.
   Task<void> make_durable();
-  /// False when one of this process's own layers could not be read.
-  Task<bool> add_checksums();
-  /// Waits for the disk if that is quickly done. Says whether it was.
-  Task<bool> settle_if_cheap();
-  /// Waits for the disk. Says whether that was done.
-  Task<bool> settle_now();
+  /// False when one of this process's own layers could not be read, or that would be too much.
+  Task<bool> add_checksums(std::int64_t bytes_left);
+  /// Waits for the disk if that is quickly done.
+  Task<void> settle_if_cheap();
+  /// Waits for the disk, and clears the marks of what was listed before.
+  Task<void> settle(Unsettled unsettled);
   /// Whether the layer is suspect and could not be fetched again.
   [[nodiscard]] bool must_be_whole(LayerId id);
 
@@ -127,6 +130,9 @@ class Store::Impl {
 
 /// Notes in the caller's transaction that the process of `lease` uses a layer.
 void add_lease(Database& database, std::string_view lease, std::int64_t layer);
+
+/// What is in a directory, in order. Blocking. \throws Error when it cannot be listed.
+[[nodiscard]] std::vector<std::string> names_in(const std::filesystem::path& directory);
 
 /// Removes what dead processes left in the store: their leases and temporary files. Blocking.
 void sweep_dead_processes(Database& database, const std::filesystem::path& root,

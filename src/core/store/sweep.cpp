@@ -21,14 +21,14 @@ void remove_leases_of(Database& database, const std::string& process) {
   database.run("DELETE FROM cache_leases WHERE process = ?", {name});
 }
 
+}  // namespace
+
 std::vector<std::string> names_in(const std::filesystem::path& directory) {
   UniqueFd const fd = open_file(directory, O_RDONLY | O_DIRECTORY);
   std::vector<std::string> names;
   for (DirectoryEntry& entry : list_directory(fd.get())) names.push_back(std::move(entry.name));
   return names;
 }
-
-}  // namespace
 
 void sweep_dead_processes(Database& database, const std::filesystem::path& root,
                           const std::string& own_lease) {
@@ -45,6 +45,10 @@ void sweep_dead_processes(Database& database, const std::filesystem::path& root,
   // A process makes its lease before its directory, so one without a lease is nobody's.
   for (const std::string& name : names_in(root / "ingest")) {
     std::error_code error;
+    if (name.starts_with(kDiscarded)) {
+      remove_tree(root / "ingest" / name);
+      continue;
+    }
     if (name.size() != kLeaseNameSize || name == own_lease) continue;
     if (!std::filesystem::exists(leases / name, error) && !error)
       remove_tree(root / "ingest" / name);

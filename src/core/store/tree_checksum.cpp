@@ -10,9 +10,11 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <string_view>
@@ -36,8 +38,8 @@ constexpr std::size_t kBufferBytes = 256 * 1024;
 /// Larger files are read by several threads. Part of the format.
 constexpr std::int64_t kChunkBytes = std::int64_t{8} << 20;
 constexpr std::size_t kBatchEntries = 64;
-/// Pieces of work between two chances to be cancelled: at most some 100 MB.
-constexpr int kStepPieces = 8;
+/// For so long pieces of work are done between two chances to be cancelled.
+constexpr std::chrono::milliseconds kStepTime{50};
 /// Changes when what is within the checksum does.
 constexpr std::string_view kFormat = "1";
 
@@ -127,7 +129,8 @@ struct stat stat_of(int fd) {
 /// its names but is read once.
 class TreeWalk {
  public:
-  explicit TreeWalk(std::filesystem::path root) : root_(std::move(root)) {
+  TreeWalk(std::filesystem::path root, std::int64_t bytes_max)
+      : root_(std::move(root)), bytes_left_(bytes_max) {
     directories_.push_back(Listing{""});
   }
 
@@ -136,6 +139,8 @@ class TreeWalk {
 
   /// Once all threads are done.
   [[nodiscard]] std::optional<std::string> result() const;
+  /// Of what may be read. Negative when that was not enough.
+  [[nodiscard]] std::int64_t bytes_left() const noexcept { return bytes_left_; }
 
  private:
   /// A directory to be listed.
@@ -183,6 +188,7 @@ class TreeWalk {
                                   std::string& buffer);
 
   std::filesystem::path root_;
+  std::atomic<std::int64_t> bytes_left_;
   mutable std::mutex mutex_;  ///< For all below.
   std::condition_variable changed_;
   /// The last first, and directories only when there is nothing else: so few files are open.
@@ -198,7 +204,8 @@ class TreeWalk {
 bool TreeWalk::run_some() {
   std::string buffer(kBufferBytes, '\0');
   std::unique_lock lock(mutex_);
-  for (int i = 0; i < kStepPieces; ++i) {
+  auto const end = std::chrono::steady_clock::now() + kStepTime;
+  while (std::chrono::steady_clock::now() < end) {
     // Whoever runs a piece may add others; nobody runs one for long.
     changed_.wait(lock, [this] { return failed_ || has_piece() || running_ == 0; });
     if (failed_ || !has_piece()) return false;
@@ -291,6 +298,9 @@ void TreeWalk::add_entry(const Directory& directory, const DirectoryEntry& entry
 
 void TreeWalk::add_file(UniqueFd file, const struct stat& status, std::uint64_t id,
                         std::string& buffer, Sums& sums) {
+  if ((bytes_left_ -= status.st_size) < 0) {
+    throw Error(ErrorKind::kUnavailable, "more than may be read");
+  }
   sums.bytes += static_cast<std::uint64_t>(status.st_size);
   bool const is_small = status.st_size <= static_cast<std::int64_t>(kBufferBytes);
   Content* content = nullptr;
@@ -364,12 +374,16 @@ Task<void> work(asio::thread_pool& pool, std::shared_ptr<TreeWalk> walk) {
 }  // namespace
 
 Task<std::optional<std::string>> tree_checksum(asio::thread_pool& pool,
-                                               std::filesystem::path directory) {
-  auto walk = std::make_shared<TreeWalk>(std::move(directory));
+                                               std::filesystem::path directory,
+                                               std::int64_t* bytes_left) {
+  std::int64_t const bytes_max =
+      bytes_left != nullptr ? *bytes_left : std::numeric_limits<std::int64_t>::max();
+  auto walk = std::make_shared<TreeWalk>(std::move(directory), bytes_max);
   unsigned const threads = std::clamp(cpus_allowed(), 1U, kThreadsMax);
   std::vector<unsigned> workers(threads);
   auto work_too = [&](unsigned) { return work(pool, walk); };
   co_await for_each_bounded(std::move(workers), threads, work_too);
+  if (bytes_left != nullptr) *bytes_left = walk->bytes_left();
   co_return walk->result();
 }
 

@@ -15,6 +15,7 @@
 
 #include <boost/asio/thread_pool.hpp>
 
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -26,7 +27,10 @@ namespace cobuild::store {
 /// The checksum of `directory` and all below it, as text that only equality is to be asked of;
 /// nullopt when some of it is not there or cannot be read. Reads everything, on a few threads of
 /// `pool` and in short pieces, so that cancelling ends it soon. Must not be changed meanwhile.
+/// `bytes_left`: how many bytes of files may be read (all, if null), which becomes how many are
+/// left; when they do not suffice the answer is nullopt, and what is left negative.
 [[nodiscard]] Task<std::optional<std::string>> tree_checksum(asio::thread_pool& pool,
-                                                             std::filesystem::path directory);
+                                                             std::filesystem::path directory,
+                                                             std::int64_t* bytes_left = nullptr);
 
 }  // namespace cobuild::store
