@@ -193,16 +193,17 @@ class EntryCopier::Impl {
   }
 
   bool is_unchanged(const Node& node, bool overwrite_metadata) {
-    CopyLedger& ledger = *options_.ledger;
     note_levels(*node.parent);
-    if (ledger.is_unchanged(node.path, *node.source)) return true;
+    if (options_.ledger->is_unchanged(node.path, *node.source)) return true;
     // A directory that is copied as such gets its metadata only where there was none before, and
     // the former copy may have made it.
     bool const is_itself_copied =
         node.source->is_directory() && !overwrite_metadata && !options_.copy_dir_contents;
-    if (is_itself_copied && ledger.is_amending()) ledger.give_up();
+    if (is_itself_copied && is_amending()) options_.ledger->give_up();
     return false;
   }
+
+  bool is_amending() const { return options_.ledger != nullptr && options_.ledger->is_amending(); }
 
   /// Directories that wait for an entry, and now have one.
   void note_levels(Level& level) {
@@ -214,11 +215,8 @@ class EntryCopier::Impl {
 
   void compare_children(Node& node, Filtered filtered) {
     if (!node.source->is_directory()) return;
-    Level level{.parent = node.parent,
-                .source = node.source,
-                .name = node.name,
-                .path = node.path,
-                .made = filtered.include};
+    Level level{.parent = node.parent, .source = node.source, .name = node.name, .path = node.path};
+    level.made = filtered.include;
     copy_children(node, level, filtered);
   }
 
@@ -251,7 +249,7 @@ class EntryCopier::Impl {
                 .path = node.path,
                 .made = false};
     if (filtered.include) {
-      if (existed && overwrite_metadata && options_.ledger != nullptr) check_attributes(node);
+      if (existed && overwrite_metadata && is_amending()) check_attributes(node);
       created = make_directory(level, overwrite_metadata);
       level.made = true;
       if (created) node.parent->touched = true;
@@ -265,13 +263,11 @@ class EntryCopier::Impl {
 
   /// An attribute of a former copy's directory stays there, but would not be there without it.
   void check_attributes(const Node& node) {
-    if (!options_.ledger->is_amending()) return;
     Xattrs const wanted = tree_.xattrs_of(*node.source);
     for (const auto& [name, value] : read_xattrs_at(open_level(*node.parent), node.name)) {
       if (name.starts_with("user.overlay.") || !name.starts_with("user.")) continue;
-      bool const stays = std::any_of(wanted.begin(), wanted.end(),
-                                     [&](const auto& one) { return one.first == name; });
-      if (!stays) options_.ledger->give_up();
+      auto const has_name = [&](const auto& one) { return one.first == name; };
+      if (std::none_of(wanted.begin(), wanted.end(), has_name)) options_.ledger->give_up();
     }
   }
 
