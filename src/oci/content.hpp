@@ -75,8 +75,9 @@ class BlobReader {
   virtual Task<std::size_t> read(std::span<std::byte> buffer) = 0;
 };
 
-/// Starts reading a blob from its first byte; called again when sending is tried again.
-using OpenBlob = std::function<std::unique_ptr<BlobReader>()>;
+/// Starts reading a blob from its first byte, after fetching it when it is not here; called again
+/// when sending is tried again. What it throws is final.
+using OpenBlob = std::function<Task<std::unique_ptr<BlobReader>>()>;
 
 /// Something that images can be sent to.
 class ContentTarget {
@@ -86,8 +87,9 @@ class ContentTarget {
   /// Whether the blob is there already. \throws Error.
   virtual Task<bool> has_blob(Reference repository, BlobDigest digest) = 0;
 
-  /// Sends a blob unless it is there; `mount_from` names repositories of the same registry that
-  /// have it. \throws Error.
+  /// Sends a blob unless it is there; `mount_from` names repositories of the same registry that may
+  /// have it: it is taken from one of them if the registry does that. Only when neither helps is
+  /// `open` called. \throws Error.
   virtual Task<void> push_blob(Reference repository, Descriptor blob, OpenBlob open,
                                std::vector<std::string> mount_from) = 0;
 

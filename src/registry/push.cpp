@@ -1,5 +1,7 @@
 #include "registry/push.hpp"
 
+#include <exception>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -49,19 +51,33 @@ Task<Attempt<Upload>> try_start(Session& session, Endpoint endpoint, std::string
   co_return co_await session.failure(std::move(endpoint), std::move(got));
 }
 
-/// Sends the whole blob in one request.
+/// What keeps us from reading our own blob is no reason to ask the registry again.
+Task<Attempt<std::unique_ptr<oci::BlobReader>>> try_open(const oci::OpenBlob& open) {
+  try {
+    co_return co_await open();
+  } catch (const Error& error) {
+    co_return Failure{.error = error, .retry_after = {}, .fatal = std::current_exception()};
+  }
+}
+
+/// Sends the whole blob in one request: to `begun`, or to an upload of its own.
 Task<Attempt<std::monostate>> try_send(Session& session, Endpoint endpoint, std::string repository,
-                                       oci::Descriptor blob, oci::OpenBlob open) {
-  auto started = co_await try_start(session, endpoint, repository, blob.digest, "");
-  if (auto* failure = std::get_if<Failure>(&started)) co_return std::move(*failure);
-  auto const reader = open();
+                                       oci::Descriptor blob, const oci::OpenBlob& open,
+                                       Upload begun) {
+  auto reader = co_await try_open(open);
+  if (auto* failure = std::get_if<Failure>(&reader)) co_return std::move(*failure);
+  if (!begun) {
+    auto started = co_await try_start(session, endpoint, repository, blob.digest, "");
+    if (auto* failure = std::get_if<Failure>(&started)) co_return std::move(*failure);
+    begun = std::move(std::get<Upload>(started));
+  }
   Request request;
   request.method = Method::kPut;
-  request.url = *std::get<Upload>(started);
+  request.url = *begun;
   request.url.target += (request.url.target.find('?') == std::string::npos ? "?" : "&");
   request.url.target += "digest=" + percent_encode(blob.digest.to_string());
   request.headers.add("Content-Type", "application/octet-stream");
-  request.stream = reader.get();
+  request.stream = std::get<std::unique_ptr<oci::BlobReader>>(reader).get();
   request.stream_length = blob.size;
   // The upload may be on another server, which gets no credential of this one.
   bool const here = request.url.same_origin(endpoint.base);
@@ -74,7 +90,21 @@ Task<Attempt<std::monostate>> try_send(Session& session, Endpoint endpoint, std:
   ApiResponse got = co_await session.send(target, std::move(request), std::move(scopes));
   int const status = got.response->status();
   if (status == 201 || status == 202 || status == 204) co_return std::monostate();
-  co_return co_await session.failure(std::move(target), std::move(got));
+  Failure failure = co_await session.failure(std::move(target), std::move(got));
+  // The registry has forgotten the upload: it is begun anew.
+  failure.may_pass = failure.may_pass || status == 404;
+  co_return failure;
+}
+
+/// After a try that broke: the registry may have had all of it, and only its answer was lost.
+Task<Attempt<std::monostate>> try_send_again(Session& session, Endpoint endpoint,
+                                             std::string repository, oci::Descriptor blob,
+                                             const oci::OpenBlob& open) {
+  auto there = co_await try_head(session, endpoint, repository, blob.digest);
+  if (auto* failure = std::get_if<Failure>(&there)) co_return std::move(*failure);
+  if (std::get<bool>(there)) co_return std::monostate();
+  co_return co_await try_send(session, std::move(endpoint), std::move(repository), std::move(blob),
+                              open, {});
 }
 
 Task<Attempt<std::monostate>> try_put_manifest(Session& session, Endpoint endpoint,
@@ -106,14 +136,23 @@ Task<void> push_blob(Session& session, oci::Reference repository, oci::Descripto
                      oci::OpenBlob open, std::vector<std::string> mount_from) {
   if (co_await has_blob(session, repository, blob.digest)) co_return;
   Endpoint const endpoint = push_endpoint(repository.registry, session.options());
+  Upload begun;
   for (const std::string& from : mount_from) {
-    // A mount that is refused costs nothing: the blob is sent then.
+    // A mount that is refused costs nothing: the registry begins an upload instead.
     auto mounted = co_await guarded<Upload>(
         try_start(session, endpoint, repository.repository, blob.digest, from));
     auto* upload = std::get_if<Upload>(&mounted);
-    if (upload && !*upload) co_return;
+    if (!upload) continue;
+    if (!*upload) co_return;
+    begun = std::move(*upload);
   }
-  auto attempt = [&] { return try_send(session, endpoint, repository.repository, blob, open); };
+  bool again = false;
+  auto attempt = [&] {
+    if (std::exchange(again, true)) {
+      return try_send_again(session, endpoint, repository.repository, blob, open);
+    }
+    return try_send(session, endpoint, repository.repository, blob, open, std::move(begun));
+  };
   auto outcome =
       co_await try_repeatedly<std::monostate>(session.options(), session.options().retry, attempt);
   value_or_throw(std::move(outcome));

@@ -48,6 +48,7 @@ Task<ApiResponse> Session::send(Endpoint endpoint, Request request,
       if (got.challenge_error.empty()) got.challenge_error = challenge.parameter("error");
     }
     auto again = co_await authorizer_.learn(endpoint, std::move(challenges), scopes, authorization);
+    got.may_authorize_again = again && request.stream;
     if (!again || count >= kAuthorizationsMax || request.stream) co_return std::move(got);
     // Read to its end, the connection can carry the next request.
     co_await error_body(*got.response);
@@ -80,7 +81,7 @@ Task<Failure> Session::failure(Endpoint endpoint, ApiResponse got) {
                                     "=FILE, to trust anybody --insecure-registry " + host);
   }
   Failure failure{.error = std::move(error),
-                  .may_pass = is_retryable_status(status),
+                  .may_pass = got.may_authorize_again || is_retryable_status(status),
                   .retry_after = {},
                   .fatal = {}};
   if (retry_after) {

@@ -25,6 +25,8 @@ struct ApiResponse {
   Url url;  ///< Of the request, before redirects.
   /// When it is a 401: what the challenge said was wrong with our token ("insufficient_scope").
   std::string challenge_error;
+  /// A 401 to a streamed request that another token may mend: the next attempt gets it.
+  bool may_authorize_again = false;
 };
 
 class Session {
@@ -34,8 +36,8 @@ class Session {
       : http_(http), authorizer_(authorizer), options_(options) {}
 
   /// Sends `request` with the authorisation that the endpoint wants for `scopes`, asking for it
-  /// when the endpoint says so. A streamed body is not sent twice. Whatever the status, it is
-  /// returned.
+  /// when the endpoint says so. A streamed body is not sent twice: a 401 to it is returned, but the
+  /// token is known to be of no use. Whatever the status, it is returned.
   Task<ApiResponse> send(Endpoint endpoint, Request request, std::vector<std::string> scopes);
 
   /// A response that is not what was hoped for, as a failure: reads its error body, adds the remedy

@@ -549,6 +549,10 @@ class TextReader final : public oci::BlobReader {
   std::size_t at_ = 0;
 };
 
+Task<std::unique_ptr<oci::BlobReader>> open_text(std::string text) {
+  co_return std::make_unique<TextReader>(std::move(text));
+}
+
 Task<void> push_then_resolve(World& world) {
   auto push = [](World& w, std::string text) -> Task<oci::Descriptor> {
     oci::Descriptor blob{.media_type = std::string(oci::kOciConfig),
@@ -559,7 +563,7 @@ Task<void> push_then_resolve(World& world) {
                          .platform = {},
                          .artifact_type = {},
                          .data = {}};
-    oci::OpenBlob open = [text] { return std::make_unique<TextReader>(text); };
+    oci::OpenBlob open = [text] { return open_text(text); };
     std::vector<std::string> from = {"other"};
     co_await w.client().push_blob(w.reference("a"), blob, std::move(open), std::move(from));
     co_return blob;

@@ -132,6 +132,10 @@ class TextReader final : public oci::BlobReader {
   std::size_t at_ = 0;
 };
 
+Task<std::unique_ptr<oci::BlobReader>> open_text(std::string text) {
+  co_return std::make_unique<TextReader>(std::move(text));
+}
+
 oci::Descriptor describe(std::string_view type, const std::string& bytes) {
   return oci::Descriptor{.media_type = std::string(type),
                          .digest = BlobDigest(Digest::of(bytes)),
@@ -146,7 +150,7 @@ oci::Descriptor describe(std::string_view type, const std::string& bytes) {
 Task<oci::Descriptor> push(Client& client, oci::Reference to, std::string_view type,
                            std::string text) {
   oci::Descriptor blob = describe(type, text);
-  oci::OpenBlob open = [text] { return std::make_unique<TextReader>(text); };
+  oci::OpenBlob open = [text] { return open_text(text); };
   oci::Descriptor pushed = blob;
   std::vector<std::string> none;
   co_await client.push_blob(std::move(to), std::move(blob), std::move(open), std::move(none));

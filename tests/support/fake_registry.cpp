@@ -80,6 +80,13 @@ void FakeRegistry::when(const std::string& method, const std::string& target_pre
   rules_.push_back({method, target_prefix, std::move(reply), times});
 }
 
+void FakeRegistry::hang_up(const std::string& method, const std::string& target_prefix,
+                           HangUp when) {
+  Reply reply;
+  reply.hangs_up = true;
+  rules_.push_back({method, target_prefix, reply, 1, when == HangUp::kAfterDoingIt});
+}
+
 void FakeRegistry::require(std::string authorization, std::string challenge) {
   authorization_ = std::move(authorization);
   challenge_ = std::move(challenge);
@@ -103,7 +110,9 @@ Reply FakeRegistry::answer(const Call& call) {
   for (auto rule = rules_.begin(); rule != rules_.end(); ++rule) {
     if (rule->method != call.method || !call.target.starts_with(rule->prefix)) continue;
     Reply reply = rule->reply;
+    bool const does_it = rule->does_it;
     if (--rule->times == 0) rules_.erase(rule);
+    if (does_it) (void)answer_api(call);
     return reply;
   }
   if (!authorization_.empty() && call.target.starts_with("/v2/") &&
@@ -189,6 +198,7 @@ Task<void> FakeRegistry::talk(Tcp::socket socket) {
     call.body = parser.get().body();
     calls_.push_back(call);
     Reply const reply = answer(call);
+    if (reply.hangs_up) co_return;
     std::string text = "HTTP/1.1 " + std::to_string(reply.status) + " Status\r\nContent-Length: " +
                        std::to_string(reply.announced.value_or(reply.body.size())) + "\r\n";
     for (const auto& [name, value] : reply.headers) text += name + ": " + value + "\r\n";

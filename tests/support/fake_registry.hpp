@@ -32,6 +32,7 @@ struct Reply {
   std::string body;
   std::optional<std::size_t> cut_after;  ///< Of the body: then the connection is closed.
   std::optional<std::uint64_t> announced = {};  ///< As the body's length; else what it has.
+  bool hangs_up = false;                        ///< Instead of all that.
 };
 
 struct Call {
@@ -62,6 +63,12 @@ class FakeRegistry {
   void when(const std::string& method, const std::string& target_prefix, Reply reply,
             std::size_t times = 1);
 
+  /// Closes the connection instead of answering the next such request; what it asks for is done or
+  /// not.
+  enum class HangUp { kAtOnce, kAfterDoingIt };
+  void hang_up(const std::string& method, const std::string& target_prefix,
+               HangUp when = HangUp::kAtOnce);
+
   /// Wants this Authorization header for everything under /v2/, and sends `challenge` without it.
   void require(std::string authorization, std::string challenge);
   void ignore_ranges() { ignores_ranges_ = true; }
@@ -81,6 +88,7 @@ class FakeRegistry {
     std::string prefix;
     Reply reply;
     std::size_t times;
+    bool does_it = false;  ///< Before it hangs up.
   };
   struct StoredManifest {
     std::string media_type;
