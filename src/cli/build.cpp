@@ -18,6 +18,7 @@
 #include "cli/preflight.hpp"
 #include "cli/progress_display.hpp"
 #include "cli/remedies.hpp"
+#include "cli/report_error.hpp"
 #include "cli/stdin_context.hpp"
 #include "cli/timings_report.hpp"
 #include "cli/workspace.hpp"
@@ -40,6 +41,7 @@ namespace {
 
 constexpr std::size_t kDefinitionBytesMax = std::size_t{256} << 20;
 constexpr std::string_view kDockerfileFrontend = "dockerfile.v0";
+constexpr int kBuiltNotPushed = 3;  ///< The exit status of a build whose push failed.
 
 /// What to build, and what is known of the result before it is built.
 struct Plan {
@@ -171,9 +173,8 @@ Task<Plan> plan_build(const BuildOptions& options, Workspace& workspace,
   co_return make_plan(std::move(frontend));
 }
 
-/// THE BUILD: what to build, build it, write it. Returns what the exporters answered.
-Task<std::map<std::string, std::string>> build(const BuildOptions& options, Workspace& workspace,
-                                               progress::Sink& progress) {
+/// THE BUILD: what to build, build it, write it. Returns what became of it.
+Task<BuiltResult> build(const BuildOptions& options, Workspace& workspace, progress::Sink& progress) {
   // FRONTEND. A Dockerfile, or LLB as it is; either ends as LLB.
   dockerfile::IgnoreFile ignore;
   Plan plan = co_await plan_build(options, workspace, progress, ignore);
@@ -201,7 +202,7 @@ Task<std::map<std::string, std::string>> build(const BuildOptions& options, Work
   if (wants_id && !result.response.contains("containerimage.digest")) {
     co_await identify_image(result, workspace, progress);
   }
-  co_return std::move(result.response);
+  co_return std::move(result);
 }
 
 /// 25 characters of base 36, as BuildKit's references are.
@@ -277,7 +278,7 @@ Task<int> answer_request(const BuildOptions& options, Workspace& workspace, Prog
 }
 
 Task<int> build_and_report(Runtime& runtime, BuildOptions options, ops::Sandbox sandbox,
-                           ProgressState& steps) {
+                           ProgressState& steps, std::optional<Error>& not_pushed) {
   std::optional<Timings::Span> closing;  // Goes after the workspace.
   Workspace workspace(runtime, options, sandbox);
   std::string const id = make_build_id();
@@ -300,7 +301,9 @@ Task<int> build_and_report(Runtime& runtime, BuildOptions options, ops::Sandbox 
     }
     StepTimes timed(display, steps);
     progress::Sink& progress = options.timings ? static_cast<progress::Sink&>(timed) : display;
-    write_results(options, co_await build(options, workspace, progress));
+    BuiltResult const result = co_await build(options, workspace, progress);
+    not_pushed = result.push_failure;
+    if (!not_pushed) write_results(options, result.response);
   } catch (const Error& e) {
     failure = std::make_exception_ptr(e.with_context("failed to solve"));
   } catch (const boost::system::system_error& e) {
@@ -337,6 +340,16 @@ ops::Sandbox enter_sandbox(const BuildOptions& options) {
   return ops::enter_sandbox(sandbox_options);
 }
 
+/// Says that all that is missing is the push, and returns the status for that.
+int report_not_pushed(const Error& error, const GlobalOptions& global) {
+  Error const whole(error.kind(), "failed to solve: " + std::string(error.what()) +
+                                      "; the image is built: the same command pushes it without "
+                                      "building it again");
+  write_all(STDERR_FILENO,
+            render_error(std::make_exception_ptr(whole), {.debug = global.debug}));
+  return kBuiltNotPushed;
+}
+
 }  // namespace
 
 int run_build(BuildOptions options) {
@@ -354,10 +367,12 @@ int run_build(BuildOptions options) {
   check_destinations(options);
   ProgressState steps(now);
   int status = 1;
+  std::optional<Error> not_pushed;
   std::exception_ptr failure;
   try {
     Runtime runtime;
-    status = runtime.run(build_and_report(runtime, options, std::move(sandbox), steps));
+    status = runtime.run(
+        build_and_report(runtime, options, std::move(sandbox), steps, not_pushed));
   } catch (const Error& e) {
     failure = std::make_exception_ptr(explain_denied(explain_full_store(e, options.global.root), options));
   } catch (...) {
@@ -365,6 +380,7 @@ int run_build(BuildOptions options) {
   }
   if (options.timings) write_timings(options, steps);
   if (failure) std::rethrow_exception(failure);
+  if (not_pushed) return report_not_pushed(*not_pushed, options.global);
   return status;
 }
 

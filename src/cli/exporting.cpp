@@ -3,12 +3,15 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <chrono>
 #include <fcntl.h>
 #include <utility>
 
+#include "cli/image_push.hpp"
 #include "cli/internal_step.hpp"
+#include "cli/push_options.hpp"
 #include "cli/remedies.hpp"
 #include "core/async/concurrency.hpp"
 #include "core/base/error.hpp"
@@ -38,18 +41,9 @@ struct ExportOptions {
   bool annotates_index = false;
 };
 
-[[noreturn]] void refuse(const std::string& what) { throw Error(ErrorKind::kInvalidInput, what); }
+constexpr std::array<std::string_view, 5> kExporters = {"image", "oci", "docker", "tar", "local"};
 
-/// Go's strconv.ParseBool; an empty value is true (F4.2.19).
-bool parse_bool(const std::string& key, const std::string& value) {
-  for (const char* yes : {"", "1", "t", "T", "true", "TRUE", "True"}) {
-    if (value == yes) return true;
-  }
-  for (const char* no : {"0", "f", "F", "false", "FALSE", "False"}) {
-    if (value == no) return false;
-  }
-  refuse("non-bool value specified for " + key);
-}
+[[noreturn]] void refuse(const std::string& what) { throw Error(ErrorKind::kInvalidInput, what); }
 
 int parse_int(const std::string& key, const std::string& value) {
   int number = 0;
@@ -120,7 +114,7 @@ void parse_annotation(const std::string& key, const std::string& value, ExportOp
 ExportOptions parse_options(const OutputOptions& output) {
   ExportOptions options;
   for (const auto& [key, value] : output.attributes) {
-    if (key == "name") options.names = parse_names(value);
+    if (key == "name" && output.type != "image") options.names = parse_names(value);
     if (key == "compression") options.seal.compression = parse_compression(value);
     if (key == "compression-level") options.seal.level = parse_int(key, value);
     if (key == "force-compression") options.seal.force = parse_bool(key, value);
@@ -133,10 +127,6 @@ ExportOptions parse_options(const OutputOptions& output) {
     }
     if (key == "mode") options.delete_extra = value == "delete";
     if (key == "platform-split") options.platform_split = parse_bool(key, value);
-    if (key == "push" && parse_bool(key, value)) {
-      throw Error(ErrorKind::kUnsupported, "pushing is not supported yet: export type=oci and push "
-                                           "it with another tool");
-    }
     if (key.starts_with("annotation")) parse_annotation(key, value, options);
   }
   return options;
@@ -208,6 +198,31 @@ Task<oci::ExportImage> make_images(const ExportOptions& options, const BuiltResu
   }
   whole.names = options.names;
   co_return whole;
+}
+
+/// The image stays in the store and, if asked for, goes to registries.
+Task<void> keep_and_push(const OutputOptions& output, ExportOptions options, BuiltResult& result,
+                         std::optional<Error>& push_failure, Workspace& workspace,
+                         solve::StepSink& step) {
+  PushOptions const push = parse_push_options(output);
+  options.seal.leave_remote = true;
+  oci::ExportImage const image = co_await make_images(options, result, workspace, step);
+  std::vector<std::string> const names = image_names(push, image.root.digest);
+  for (auto& [key, value] : oci::export_response(image)) result.response[key] = value;
+  if (!names.empty()) result.response["image.name"] = join_names(names);
+  if (push.unpack) step.warn("unpack has no effect: no daemon has a place to unpack the image to");
+  if (!push.push) {
+    step.log(1, "the image stays in the store; push=true sends it to a registry\n");
+    co_return;
+  }
+  std::vector<store::LayerChain> chains;
+  for (const BuiltTarget& target : result.targets) chains.push_back(target.layers);
+  try {
+    co_await push_names(names, push, image, std::move(chains), workspace, step);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kCancelled) push_failure = error;
+    throw;
+  }
 }
 
 /// Runs a blocking writer to `output` on the pool, with its progress shown as `status`.
@@ -286,6 +301,7 @@ Task<void> export_tree(const OutputOptions& output, const ExportOptions& options
 std::string step_name(const OutputOptions& output) {
   if (output.type == "local") return "exporting to client directory";
   if (output.type == "tar") return "exporting to client tarball";
+  if (output.type == "image") return "exporting to image";
   return output.type == "docker" ? "exporting to docker image format"
                                  : "exporting to oci image format";
 }
@@ -295,15 +311,20 @@ std::string step_name(const OutputOptions& output) {
 void check_outputs(const std::vector<OutputOptions>& outputs) {
   int to_stdout = 0;
   for (const OutputOptions& output : outputs) {
-    (void)parse_options(output);
-    if (output.type == "image" || output.type == "registry") {
-      throw Error(ErrorKind::kUnsupported,
-                  "--output type=" + output.type +
-                      " is not supported yet: use oci, docker, tar or local");
+    ExportOptions const options = parse_options(output);
+    bool const known = std::ranges::any_of(kExporters, [&output](std::string_view type) {
+      return output.type == type;
+    });
+    if (!known) {
+      refuse("unknown exporter \"" + output.type +
+             "\": use image, registry, oci, docker, tar or local");
     }
-    if (output.type != "oci" && output.type != "docker" && output.type != "tar" &&
-        output.type != "local") {
-      refuse("unknown exporter \"" + output.type + "\": use oci, docker, tar or local");
+    if (output.type == "image") {
+      PushOptions const push = parse_push_options(output);
+      check_push_options(push);
+      if (push.unpack && options.rewrite_timestamp) {
+        refuse("exporter option \"rewrite-timestamp\" conflicts with \"unpack\"");
+      }
     }
     to_stdout += output.to_stdout() ? 1 : 0;
   }
@@ -331,11 +352,21 @@ Task<void> export_result(const OutputOptions& output, BuiltResult& result, Works
                          progress::Sink& progress) {
   ExportOptions const options = parse_options(output);
   bool const tree = output.type == "local" || output.type == "tar";
+  std::optional<Error> push_failure;
   auto work = [&](InternalStep& step) {
+    if (output.type == "image") {
+      return keep_and_push(output, options, result, push_failure, workspace, step);
+    }
     return tree ? export_tree(output, options, result, workspace, step)
                 : export_image(output, options, result, workspace, step);
   };
-  co_await in_step<void>(progress, step_name(output), work);
+  try {
+    co_await in_step<void>(progress, step_name(output), work);
+  } catch (const Error&) {
+    if (!push_failure) throw;
+    // The others go on: what was built is worth having.
+    if (!result.push_failure) result.push_failure = push_failure;
+  }
 }
 
 }  // namespace cobuild::cli

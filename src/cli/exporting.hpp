@@ -10,6 +10,7 @@
 #include "cli/options.hpp"
 #include "cli/workspace.hpp"
 #include "core/async/task.hpp"
+#include "core/base/error.hpp"
 #include "core/base/go_time.hpp"
 #include "core/progress/events.hpp"
 #include "core/solve/op.hpp"
@@ -31,6 +32,8 @@ struct BuiltResult {
   /// An index, or a directory for each platform, even when there is only one.
   bool is_multi_platform = false;
   std::map<std::string, std::string> response;  ///< Grows by the exporters' answers (F4.1.9).
+  /// Why an image that was made is not where it was to be pushed to: the first of several.
+  std::optional<Error> push_failure;
 };
 
 /// What is wrong with the outputs, found before anything is built: unknown types, values that do not
@@ -45,7 +48,8 @@ void check_outputs(const std::vector<OutputOptions>& outputs, const BuiltResult&
 /// \throws Error what sealing throws.
 Task<void> identify_image(BuiltResult& result, Workspace& workspace, progress::Sink& progress);
 
-/// Writes `result` to `output`, as a step of its own. Files appear whole or not at all.
+/// Writes `result` to `output`, as a step of its own. Files appear whole or not at all. When only
+/// the push fails, the step is shown as failed and BuiltResult::push_failure says why.
 /// \throws Error; kUnavailable for a full disk.
 Task<void> export_result(const OutputOptions& output, BuiltResult& result, Workspace& workspace,
                          progress::Sink& progress);

@@ -95,6 +95,12 @@ Workspace::Workspace(Runtime& runtime_, const BuildOptions& options, const ops::
     : runtime(runtime_),
       secrets(options.secrets),
       ssh_agents(options.ssh),
+      make_insecure_client([this, global = options.global](const std::string& host) {
+        registry::Options insecure = registry_options(global, on_registry_notice);
+        registry::add_insecure_registry(host, insecure);
+        return std::make_unique<registry::Client>(runtime.loop().get_executor(), runtime.pool(),
+                                                  std::move(insecure));
+      }),
       store(store::Store::open(runtime.loop(), runtime.pool(), {options.global.root})),
       snapshotter(make_snapshotter(options.global)),
       registry(runtime.loop().get_executor(), runtime.pool(),

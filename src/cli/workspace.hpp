@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "cli/options.hpp"
@@ -43,6 +44,9 @@ class Workspace {
   ops::SshAgents ssh_agents;
   /// Gets what registry::Options::on_notice says; empty until there is somebody to show it.
   std::function<void(std::string_view)> on_registry_notice;
+  /// A client that takes any certificate, and plain HTTP, from `registry`: for pushes with
+  /// registry.insecure, which say nothing about pulls.
+  std::function<std::unique_ptr<registry::Client>(const std::string& registry)> make_insecure_client;
   std::unique_ptr<store::Store> store;
   std::unique_ptr<store::Snapshotter> snapshotter;
   registry::Client registry;

@@ -193,6 +193,22 @@ Task<void> LayerFetcher::fetch_blob(store::LayerId id, solve::StepSink& step) {
   co_await stream(id, nullptr, step);
 }
 
+Task<void> LayerFetcher::fetch_blob(store::LayerId id, BlobDigest digest, solve::StepSink& step) {
+  auto const lock = co_await store_.lock("layer " + std::to_string(id.value));
+  if (store_.has_blob(digest)) co_return;
+  Timings::Span const span(Phase::kPull);
+  store::Layer const layer = store_.get_layer(id);
+  for (const store::LayerBlob& blob : layer.blobs) {
+    if (blob.digest != digest || blob.sources.empty()) continue;
+    auto const slot = co_await streams_.acquire();
+    co_await download(blob, nullptr, step);
+    co_return;
+  }
+  throw Error(ErrorKind::kNotFound, "blob " + digest.to_string() + " of layer " +
+                                        std::to_string(id.value) +
+                                        " is gone and it can be fetched from nowhere");
+}
+
 Task<void> LayerFetcher::stream(store::LayerId id, oci::LayerApplier* applier,
                                 solve::StepSink& step) {
   store::Layer const layer = store_.get_layer(id);

@@ -13,6 +13,7 @@
 #include "core/async/semaphore.hpp"
 #include "core/async/shared.hpp"
 #include "core/async/task.hpp"
+#include "core/base/digest.hpp"
 #include "core/store/store.hpp"
 #include "oci/layer_apply.hpp"
 #include "ops/image_resolver.hpp"
@@ -35,6 +36,10 @@ class LayerFetcher final : public LayerFiles {
   /// Brings the blobs of those layers of `chain` that have no files here to blobs/, unpacking
   /// nothing: what an export of an image with an untouched base needs.
   Task<void> fetch_blobs(store::LayerChain chain, solve::StepSink& step);
+
+  /// Brings just this blob of the layer to blobs/. \throws Error kNotFound when it can be had from
+  /// nowhere.
+  Task<void> fetch_blob(store::LayerId id, BlobDigest digest, solve::StepSink& step);
 
  private:
   /// A layer that is being made real, or was.

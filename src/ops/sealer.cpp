@@ -114,8 +114,7 @@ Task<oci::ImageLayer> Sealer::seal_one(store::LayerChain chain, std::size_t posi
         if (blob->sources.empty()) {
           co_return co_await pack(std::move(chain), position, request, mode, step);
         }
-        store::LayerChain one(1, id);
-        co_await fetcher_.fetch_blobs(std::move(one), step);
+        if (!request.leave_remote) co_await fetcher_.fetch_blob(id, blob->digest, step);
       }
       co_return describe(layer, *blob, *layer.diff_id);
     }

@@ -23,6 +23,8 @@ struct SealRequest {
   /// Layers that have a blob of another compression are packed again (F4.2.15).
   bool force = false;
   bool oci_media_types = true;
+  /// Layers whose blob is still where it came from are described and not fetched.
+  bool leave_remote = false;
   /// Times in layers made by this build become this one at the latest (rewrite-timestamp, F4.6.2).
   std::optional<Timestamp> mtime_max;
   /// With mtime_max: so many of the lowest layers are the base image's, and are left as they are.
@@ -36,7 +38,8 @@ class Sealer {
   Sealer(asio::thread_pool& pool, store::Store& store, store::Snapshotter& snapshotter,
          LayerFetcher& fetcher);
 
-  /// The layers of `chain` as an image lists them, every blob in the store when this returns. A
+  /// The layers of `chain` as an image lists them, every blob in the store when this returns (but
+  /// for SealRequest::leave_remote). A
   /// layer that amends the one below it (\see store::Layer::amends) makes one with it. Layers that
   /// have one already are taken as they are; those of a base image that nobody has read are
   /// fetched, not unpacked. Several layers are sealed at once.

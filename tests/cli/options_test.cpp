@@ -86,6 +86,20 @@ TEST(Options, TagsNameTheOutputsThatHaveNames) {
   EXPECT_THAT(build.outputs[2].attributes, ElementsAre());
 }
 
+TEST(Options, PushIsAboutImages) {
+  auto const alone = parse_build({"--push", "-t", "a", "-t", "b:1", "."});
+  ASSERT_EQ(alone.outputs.size(), 1U);
+  EXPECT_EQ(alone.outputs[0].type, "image");
+  EXPECT_THAT(alone.outputs[0].attributes,
+              UnorderedElementsAre(Pair("name", "a,b:1"), Pair("push", "true")));
+  auto const beside = parse_build({"--push", "-t", "a", "-o", "type=oci,dest=f", "."});
+  ASSERT_EQ(beside.outputs.size(), 2U);
+  EXPECT_EQ(beside.outputs[1].attributes.at("push"), "true");
+  auto const image = parse_build({"--push", "-t", "a", "-o", "type=image,compression=zstd", "."});
+  ASSERT_EQ(image.outputs.size(), 1U);
+  EXPECT_EQ(image.outputs[0].attributes.at("push"), "true");
+}
+
 TEST(Options, BothSpellingsMeanTheSame) {
   auto const docker = parse_build(
       {"--target", "T", "--build-arg", "K=V", "--no-cache", "-o", "type=oci,dest=out.tar", "."});

@@ -86,6 +86,8 @@ TEST_F(Preflight, WhatCanBeWritten) {
   options.outputs.push_back(
       {.type = "tar", .attributes = {}, .destination = "/dev/null", .directory = false});
   options.outputs.push_back(options.outputs.back());
+  options.outputs.push_back(
+      {.type = "image", .attributes = {}, .destination = {}, .directory = false});
   options.iid_file = path("iid");
   EXPECT_EQ(about_places(options), "");
   EXPECT_FALSE(fs::exists(path("made"))) << "it only looks";

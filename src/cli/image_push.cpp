@@ -1,0 +1,158 @@
+#include "cli/image_push.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <fcntl.h>
+#include <map>
+#include <memory>
+#include <span>
+#include <utility>
+
+#include "core/async/concurrency.hpp"
+#include "core/base/error.hpp"
+#include "core/base/timings.hpp"
+#include "oci/push_image.hpp"
+#include "oci/spec/reference.hpp"
+#include "ops/image_resolver.hpp"
+
+namespace cobuild::cli {
+namespace {
+
+/// Notes of the repository of a registry that a blob was last pushed to.
+constexpr std::string_view kPushedNotes = "pushed";
+
+std::string note_key(const std::string& registry, const BlobDigest& digest) {
+  return registry + " " + digest.to_string();
+}
+
+/// A blob of the store, read on the pool.
+class FileReader final : public oci::BlobReader {
+ public:
+  FileReader(asio::thread_pool& pool, UniqueFd file) : pool_(pool), file_(std::move(file)) {}
+
+  Task<std::size_t> read(std::span<std::byte> buffer) override {
+    auto read_some = [fd = file_.get(), buffer] {
+      ssize_t count = 0;
+      do {
+        count = ::read(fd, buffer.data(), buffer.size());
+      } while (count < 0 && errno == EINTR);
+      if (count < 0) throw Error::from_errno(errno, "read a layer's blob");
+      return static_cast<std::size_t>(count);
+    };
+    co_return co_await offload(pool_, read_some);
+  }
+
+ private:
+  asio::thread_pool& pool_;
+  UniqueFd file_;
+};
+
+/// The blobs of the layers that were built, and of those below them, which may be elsewhere.
+class StoreLayers final : public oci::LayerBlobs {
+ public:
+  StoreLayers(Workspace& workspace, solve::StepSink& step,
+              const std::vector<store::LayerChain>& chains)
+      : workspace_(workspace), step_(step) {
+    for (const store::LayerChain& chain : chains) {
+      for (store::LayerId const id : chain) {
+        for (store::LayerBlob& blob : workspace_.store->get_layer(id).blobs) {
+          places_.insert_or_assign(blob.digest, Place{id, std::move(blob.sources)});
+        }
+      }
+    }
+  }
+
+  std::vector<std::string> repositories(const oci::Descriptor& layer,
+                                        const std::string& registry) override {
+    std::vector<std::string> found;
+    auto const add = [&found](const std::string& repository) {
+      if (std::ranges::find(found, repository) == found.end()) found.push_back(repository);
+    };
+    std::string const key = note_key(registry, layer.digest);
+    if (auto const noted = workspace_.store->get_note(kPushedNotes, key)) add(*noted);
+    auto const place = places_.find(layer.digest);
+    if (place == places_.end()) return found;
+    for (const std::string& source : place->second.sources) {
+      if (source.starts_with(ops::kLayoutOrigin)) continue;
+      auto const from = oci::Reference::try_parse(source);
+      if (from && from->registry == registry) add(from->repository);
+    }
+    return found;
+  }
+
+  Task<std::unique_ptr<oci::BlobReader>> open(oci::Descriptor layer) override {
+    store::Store& store = *workspace_.store;
+    auto const place = places_.find(layer.digest);
+    if (!store.has_blob(layer.digest) && place != places_.end()) {
+      co_await workspace_.fetcher.fetch_blob(place->second.id, layer.digest, step_);
+    }
+    UniqueFd file = open_file(store.blob_path(layer.digest), O_RDONLY);
+    co_return std::make_unique<FileReader>(workspace_.runtime.pool(), std::move(file));
+  }
+
+ private:
+  struct Place {
+    store::LayerId id;
+    std::vector<std::string> sources;
+  };
+  Workspace& workspace_;
+  solve::StepSink& step_;
+  std::map<BlobDigest, Place> places_;
+};
+
+/// "docker.io/library/a:1@sha256:…": what is pushed, as BuildKit names it.
+std::string pushed_name(oci::Reference name, const oci::ExportImage& image, bool by_digest) {
+  if (by_digest) return name.name();
+  name.digest = image.root.digest;
+  return name.to_string();
+}
+
+Task<void> push_name(std::string text, const PushOptions& options, const oci::ExportImage& image,
+                     StoreLayers& layers, Workspace& workspace, solve::StepSink& step) {
+  Timings::Span const span(Phase::kExport);
+  oci::Reference name = oci::Reference::parse(text);
+  if (options.by_digest) name.tag.reset();
+  std::unique_ptr<registry::Client> insecure;
+  if (options.insecure) insecure = workspace.make_insecure_client(name.registry);
+  oci::ContentTarget& target = insecure ? *insecure : workspace.registry;
+
+  std::string const manifest_status = "pushing manifest for " + pushed_name(name, image, options.by_digest);
+  std::int64_t sent = 0;
+  step.status("pushing layers", 0, 0, false);
+  oci::PushProgress progress;
+  progress.layer_bytes = [&](std::uint64_t bytes) {
+    sent += static_cast<std::int64_t>(bytes);
+    step.status("pushing layers", sent, 0, false);
+  };
+  progress.layers_done = [&] {
+    step.status("pushing layers", sent, 0, true);
+    step.status(manifest_status, 0, 0, false);
+  };
+  co_await oci::push_image(target, name, image, layers, progress);
+  step.status(manifest_status, 0, 0, true);
+  for (const oci::Descriptor& layer : image.layers) {
+    workspace.store->put_note(kPushedNotes, note_key(name.registry, layer.digest),
+                              name.repository);
+  }
+}
+
+}  // namespace
+
+Task<void> push_names(std::vector<std::string> names, PushOptions options,
+                      const oci::ExportImage& image, std::vector<store::LayerChain> chains,
+                      Workspace& workspace, solve::StepSink& step) {
+  StoreLayers layers(workspace, step, chains);
+  for (const std::string& name : names) {
+    try {
+      co_await push_name(name, options, image, layers, workspace, step);
+    } catch (const Error& error) {
+      if (error.kind() == ErrorKind::kCancelled) throw;
+      throw error.with_context("failed to push " + name);
+    }
+  }
+}
+
+}  // namespace cobuild::cli

@@ -1,0 +1,42 @@
+#pragma once
+
+/// What `--output type=image` says of names and registries (F4.2). Pure.
+
+#include <string>
+#include <vector>
+
+#include "cli/options.hpp"
+#include "core/base/digest.hpp"
+
+namespace cobuild::cli {
+
+struct PushOptions {
+  std::vector<std::string> names;  ///< As written; each can be parsed.
+  bool push = false;
+  bool by_digest = false;  ///< Without a tag.
+  bool insecure = false;   ///< Any certificate, and plain HTTP.
+  bool unpack = false;
+  std::string dangling_prefix;       ///< A further name is this with "@DIGEST".
+  bool dangling_empty_only = false;  ///< But only without any other name.
+};
+
+/// A boolean attribute as Go's strconv.ParseBool reads it; an empty value is true (F4.2.19).
+/// \throws Error kInvalidInput.
+[[nodiscard]] bool parse_bool(const std::string& key, const std::string& value);
+
+/// Keys that are about something else are passed over. \throws Error kInvalidInput for a value that
+/// does not parse.
+[[nodiscard]] PushOptions parse_push_options(const OutputOptions& output);
+
+/// What can be told to be wrong before anything is built: nothing to push to, or a tag with
+/// push-by-digest. \throws Error kInvalidInput.
+void check_push_options(const PushOptions& options);
+
+/// All names of an image whose manifest or index is `root` (F4.2.6).
+[[nodiscard]] std::vector<std::string> image_names(const PushOptions& options,
+                                                   const BlobDigest& root);
+
+/// "a,b".
+[[nodiscard]] std::string join_names(const std::vector<std::string>& names);
+
+}  // namespace cobuild::cli
