@@ -13,6 +13,7 @@
 #include "cli/commands.hpp"
 #include "cli/dockerfile_frontend.hpp"
 #include "cli/exporting.hpp"
+#include "cli/image_loader.hpp"
 #include "cli/internal_step.hpp"
 #include "cli/missing_source.hpp"
 #include "cli/preflight.hpp"
@@ -278,9 +279,11 @@ Task<int> answer_request(const BuildOptions& options, Workspace& workspace, Prog
 }
 
 Task<int> build_and_report(Runtime& runtime, BuildOptions options, ops::Sandbox sandbox,
-                           ProgressState& steps, std::optional<Error>& not_pushed) {
+                           ProgressState& steps, std::optional<ImageLoader>& loader,
+                           std::optional<Error>& not_pushed) {
   std::optional<Timings::Span> closing;  // Goes after the workspace.
   Workspace workspace(runtime, options, sandbox);
+  if (loader) workspace.loader = &*loader;
   std::string const id = make_build_id();
   if (!options.ref_file.empty()) replace_file(options.ref_file, id);
   ProgressDisplay display(runtime.loop(), {.mode = options.progress,
@@ -362,6 +365,8 @@ int run_build(BuildOptions options) {
     auto const at = Timings::Clock::now();
     process_timings().enable(estimate_process_start(at), at);
   }
+  std::optional<ImageLoader> loader;
+  if (std::ranges::any_of(options.outputs, &OutputOptions::load)) loader = ImageLoader::start();
   ops::Sandbox sandbox = enter_sandbox(options);
   check_local_directories(options);
   check_destinations(options);
@@ -372,7 +377,7 @@ int run_build(BuildOptions options) {
   try {
     Runtime runtime;
     status = runtime.run(
-        build_and_report(runtime, options, std::move(sandbox), steps, not_pushed));
+        build_and_report(runtime, options, std::move(sandbox), steps, loader, not_pushed));
   } catch (const Error& e) {
     failure = std::make_exception_ptr(explain_denied(explain_full_store(e, options.global.root), options));
   } catch (...) {

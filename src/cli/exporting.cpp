@@ -255,6 +255,14 @@ Task<void> export_image(const OutputOptions& output, const ExportOptions& option
   if (output.directory) {
     auto write = [&] { oci::write_image_layout(image, open_blob, output.destination); };
     co_await write_on_pool(output, workspace, step, "writing layout", write);
+  } else if (output.load) {
+    ImageLoader& loader = *workspace.loader;
+    std::string said;
+    auto write = [&] {
+      said = loader.load([&](int fd) { oci::write_image_archive(image, format, open_blob, fd); });
+    };
+    co_await write_on_pool(output, workspace, step, "importing to " + loader.name(), write);
+    step.log(1, said);
   } else if (output.to_stdout()) {
     auto write = [&] { oci::write_image_archive(image, format, open_blob, STDOUT_FILENO); };
     co_await write_on_pool(output, workspace, step, "sending tarball", write);

@@ -51,6 +51,7 @@ struct OutputOptions {
   std::map<std::string, std::string> attributes;  ///< Keys in lower case; without type and dest.
   std::string destination;  ///< Path, "-" for stdout; empty when the exporter takes none.
   bool directory = false;   ///< `destination` is a directory: local, or oci/docker with tar=false.
+  bool load = false;  ///< An archive for `docker load` or `podman load`; no destination.
   /// Whether the result goes to this process's standard output.
   [[nodiscard]] bool to_stdout() const { return destination == "-" && !directory; }
 
@@ -163,6 +164,13 @@ struct Surroundings {
 /// is type=local, a bare "-" is type=tar to stdout. \throws Error kInvalidInput with BuildKit's
 /// message.
 [[nodiscard]] OutputOptions parse_output(const std::string& text, const Surroundings& surroundings);
+
+/// --push as docker buildx has it: images are pushed, and there is one.
+void ask_for_push(std::vector<OutputOptions>& outputs);
+
+/// --load as docker buildx has it: what is for docker and goes nowhere else is loaded, and there is
+/// such an output.
+void ask_for_load(std::vector<OutputOptions>& outputs);
 
 /// One value of --secret (F7.3.1). \throws Error kInvalidInput with BuildKit's message.
 [[nodiscard]] ops::SecretSource parse_secret(const std::string& text, const Surroundings& surroundings);

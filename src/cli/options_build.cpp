@@ -33,6 +33,7 @@ constexpr std::array kBuildFlags = {
     Flag{"print", 0, FlagKind::kValue, "", ""},  // What --call was called.
     Flag{"output", 'o', FlagKind::kValue, "SPEC", "type=image|registry|oci|docker|tar|local[,dest=PATH]; DIR; -"},
     Flag{"push", 0, FlagKind::kSwitch, "", "push the image to its names: --output type=registry"},
+    Flag{"load", 0, FlagKind::kSwitch, "", "give the image to docker load or podman load"},
     Flag{"progress", 0, FlagKind::kValue, "MODE", "auto, tty, plain, rawjson or quiet"},
     Flag{"quiet", 'q', FlagKind::kSwitch, "", "print the image's digest and nothing else"},
     Flag{"metadata-file", 0, FlagKind::kValue, "FILE", "write digests and names as JSON"},
@@ -67,8 +68,6 @@ constexpr std::array kBuildFlags = {
     Flag{"import-cache", 0, FlagKind::kRefused, "", kNotYet},
     Flag{"export-cache", 0, FlagKind::kRefused, "", kNotYet},
     Flag{"attest", 0, FlagKind::kRefused, "", kNotYet},
-    Flag{"load", 0, FlagKind::kRefused, "",
-         "is not supported yet: pipe --output type=docker into docker load"},
     Flag{"policy", 0, FlagKind::kRefused, "", kNotYet},
     Flag{"source-policy-file", 0, FlagKind::kRefused, "", kNotYet},
     Flag{"proxy-network", 0, FlagKind::kRefused, "", kNotYet},
@@ -389,7 +388,8 @@ class BuildReader {
     for (const std::string& text : flags_.all("output")) {
       build_.outputs.push_back(parse_output(text, surroundings_));
     }
-    if (flags_.is_on("push")) push_outputs();
+    if (flags_.is_on("push")) ask_for_push(build_.outputs);
+    if (flags_.is_on("load")) ask_for_load(build_.outputs);
     auto const annotations = read_annotations();
     std::size_t to_stdout = 0;
     for (OutputOptions& output : build_.outputs) {
@@ -399,17 +399,6 @@ class BuildReader {
       if (output.to_stdout()) ++to_stdout;
     }
     if (to_stdout > 1) throw invalid("only one --output can go to standard output");
-  }
-
-  /// --push as docker buildx has it: images are pushed, and there is one.
-  void push_outputs() {
-    bool pushed = false;
-    for (OutputOptions& output : build_.outputs) {
-      if (output.type != "image") continue;
-      output.attributes["push"] = "true";
-      pushed = true;
-    }
-    if (!pushed) build_.outputs.push_back(parse_output("type=registry", surroundings_));
   }
 
   /// --annotation [manifest:]K=V as the attributes that image exporters take.

@@ -135,4 +135,30 @@ OutputOptions parse_output(const std::string& text, const Surroundings& surround
   return output;
 }
 
+void ask_for_push(std::vector<OutputOptions>& outputs) {
+  bool pushed = false;
+  for (OutputOptions& output : outputs) {
+    if (output.type != "image") continue;
+    output.attributes["push"] = "true";
+    pushed = true;
+  }
+  if (pushed) return;
+  OutputOptions& output = outputs.emplace_back();
+  output.type = "image";
+  output.attributes["push"] = "true";
+}
+
+void ask_for_load(std::vector<OutputOptions>& outputs) {
+  auto const load = [](OutputOptions& output) {
+    output.destination.clear();
+    output.load = true;
+  };
+  for (OutputOptions& output : outputs) {
+    if (output.type == "docker" && output.to_stdout()) return load(output);
+  }
+  OutputOptions& output = outputs.emplace_back();
+  output.type = "docker";
+  load(output);
+}
+
 }  // namespace cobuild::cli

@@ -108,7 +108,7 @@ void check_destinations(const BuildOptions& options) {
                                               " writes there already: give each its own place");
   };
   for (const OutputOptions& output : options.outputs) {
-    if (output.to_stdout() || output.type == "image") continue;
+    if (output.to_stdout() || output.load || output.type == "image") continue;
     Destination const destination{"--output", output.destination};
     if (output.directory) {
       check_directory(destination);

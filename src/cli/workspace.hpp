@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "cli/image_loader.hpp"
 #include "cli/options.hpp"
 #include "core/async/runtime.hpp"
 #include "core/progress/events.hpp"
@@ -40,6 +41,7 @@ class Workspace {
   Workspace& operator=(const Workspace&) = delete;
 
   Runtime& runtime;
+  ImageLoader* loader = nullptr;  ///< Set when an output is to be loaded; somebody else's.
   ops::Secrets secrets;
   ops::SshAgents ssh_agents;
   /// Gets what registry::Options::on_notice says; empty until there is somebody to show it.

@@ -100,6 +100,22 @@ TEST(Options, PushIsAboutImages) {
   EXPECT_EQ(image.outputs[0].attributes.at("push"), "true");
 }
 
+TEST(Options, LoadIsAboutDocker) {
+  auto const alone = parse_build({"--load", "-t", "a", "."}, surroundings({{"HOME", "/h"}}, true));
+  ASSERT_EQ(alone.outputs.size(), 1U);
+  EXPECT_EQ(alone.outputs[0].type, "docker");
+  EXPECT_TRUE(alone.outputs[0].load);
+  EXPECT_FALSE(alone.outputs[0].to_stdout());
+  EXPECT_EQ(alone.outputs[0].attributes.at("name"), "a");
+  auto const piped = parse_build({"--load", "-o", "type=docker,compression=zstd", "."});
+  ASSERT_EQ(piped.outputs.size(), 1U);
+  EXPECT_TRUE(piped.outputs[0].load);
+  auto const written = parse_build({"--load", "-o", "type=docker,dest=f", "."});
+  ASSERT_EQ(written.outputs.size(), 2U);
+  EXPECT_FALSE(written.outputs[0].load);
+  EXPECT_TRUE(written.outputs[1].load);
+}
+
 TEST(Options, BothSpellingsMeanTheSame) {
   auto const docker = parse_build(
       {"--target", "T", "--build-arg", "K=V", "--no-cache", "-o", "type=oci,dest=out.tar", "."});
