@@ -388,6 +388,19 @@ TEST_F(StoreTest, ANewerStoreIsRefusedWithARemedy) {
   }
 }
 
+TEST_F(StoreTest, WhatWasWrittenAtOnceIsNotReadAgainByEveryProcess) {
+  {
+    StoreProcess process(root);
+    for (int i = 0; i < 40'000; ++i) {
+      process.store().put_note("topic", "note " + std::to_string(i), std::string(100, 'x'));
+    }
+    process.run(process.store().publish());
+  }
+  EXPECT_LT(std::filesystem::file_size(root / "store.db-wal"), 2U << 20U);
+  StoreProcess process(root);
+  EXPECT_TRUE(process.store().get_note("topic", "note 39999").has_value());
+}
+
 TEST_F(StoreTest, GarbageInsteadOfADatabaseIsRefusedWithARemedy) {
   {
     StoreProcess process(root);

@@ -3,12 +3,16 @@
 #include <sqlite3.h>
 
 #include <algorithm>
+#include <system_error>
 #include <utility>
 
 #include "core/base/error.hpp"
 
 namespace cobuild::store {
 namespace {
+
+/// Twice what the automatic checkpoint lets it grow to: only after transactions of many rows.
+constexpr std::uintmax_t kLogBytesKept = 2 << 20;
 
 // Kept small: what is in the write-ahead log is read when the next process opens the store.
 constexpr const char* kSettings =
@@ -124,7 +128,16 @@ Database::Database(std::filesystem::path path, std::chrono::milliseconds busy_ti
 
 Database::~Database() {
   for (auto& [sql, statement] : idle_) ::sqlite3_finalize(statement);
+  empty_long_log();
   ::sqlite3_close_v2(handle_);
+}
+
+void Database::empty_long_log() noexcept {
+  std::error_code none;
+  auto const bytes = std::filesystem::file_size(path_.string() + "-wal", none);
+  if (none || bytes <= kLogBytesKept) return;
+  ::sqlite3_busy_timeout(handle_, 0);  // Others at work: they, or the next one, will do it.
+  ::sqlite3_wal_checkpoint_v2(handle_, nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
 }
 
 Query Database::query(std::string_view sql, std::initializer_list<Value> values) {

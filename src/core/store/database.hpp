@@ -87,6 +87,9 @@ class Database {
   [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
 
  private:
+  /// A long write-ahead log is read by everybody who opens the database, until it is written anew: it
+  /// is emptied by who leaves it. Its pages are mostly in the database already.
+  void empty_long_log() noexcept;
   friend class Query;
   [[noreturn]] void fail(int code, std::string_view doing) const;
   void give_back(std::string_view sql, sqlite3_stmt* statement) noexcept;
