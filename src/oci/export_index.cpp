@@ -64,6 +64,8 @@ std::string format_seconds(Timestamp time) {
   return format_rfc3339(std::chrono::floor<std::chrono::seconds>(time));
 }
 
+}  // namespace
+
 Descriptor describe(std::string media_type, const BlobDigest& digest, std::uint64_t size) {
   return {.media_type = std::move(media_type),
           .digest = digest,
@@ -74,8 +76,6 @@ Descriptor describe(std::string media_type, const BlobDigest& digest, std::uint6
           .artifact_type = {},
           .data = {}};
 }
-
-}  // namespace
 
 std::string oci_reference_name(std::string_view name) {
   std::size_t const slash = name.find('/');

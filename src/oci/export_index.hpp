@@ -2,6 +2,7 @@
 
 /// What image archives and layout directories have in common: descriptors and index.json.
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,6 +14,10 @@
 namespace cobuild::oci {
 
 inline constexpr std::string_view kOciLayoutText = R"({"imageLayoutVersion":"1.0.0"})";
+
+/// Content by its type, digest and size in bytes; nothing else is said of it.
+[[nodiscard]] Descriptor describe(std::string media_type, const BlobDigest& digest,
+                                  std::uint64_t size);
 
 /// The image's manifest or index, with its creation time (F4.3.5).
 [[nodiscard]] Descriptor root_descriptor(const ExportImage& image);

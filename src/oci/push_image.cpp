@@ -1,43 +1,21 @@
 #include "oci/push_image.hpp"
 
-#include <algorithm>
-#include <cstring>
 #include <memory>
 #include <set>
 #include <span>
 #include <utility>
 
 #include "core/async/concurrency.hpp"
+#include "oci/export_index.hpp"
 #include "oci/spec/media_type.hpp"
+#include "oci/text_reader.hpp"
 
 namespace cobuild::oci {
 namespace {
 
 Descriptor describe(const ExportDocument& document) {
-  return {.media_type = document.media_type,
-          .digest = document.digest,
-          .size = document.text.size(),
-          .urls = {},
-          .annotations = {},
-          .platform = {},
-          .artifact_type = {},
-          .data = {}};
+  return oci::describe(document.media_type, document.digest, document.text.size());
 }
-
-class TextReader final : public BlobReader {
- public:
-  explicit TextReader(std::string text) : text_(std::move(text)) {}
-  Task<std::size_t> read(std::span<std::byte> buffer) override {
-    std::size_t const count = std::min(buffer.size(), text_.size() - at_);
-    std::memcpy(buffer.data(), text_.data() + at_, count);
-    at_ += count;
-    co_return count;
-  }
-
- private:
-  std::string text_;
-  std::size_t at_ = 0;
-};
 
 Task<std::unique_ptr<BlobReader>> open_text(std::string text) {
   co_return std::make_unique<TextReader>(std::move(text));

@@ -2,12 +2,12 @@
 #include <gtest/gtest.h>
 
 #include <array>
-#include <cstring>
 #include <string>
 
 #include "core/async/concurrency.hpp"
 #include "oci/resolve.hpp"
 #include "oci/spec/media_type.hpp"
+#include "oci/text_reader.hpp"
 #include "registry/world.hpp"
 
 namespace cobuild::registry::test {
@@ -534,23 +534,8 @@ TEST(ClientTimeout, IdleConnectionEnds) {
 
 // ---- push, and resolving what was pushed
 
-class TextReader final : public oci::BlobReader {
- public:
-  explicit TextReader(std::string text) : text_(std::move(text)) {}
-  Task<std::size_t> read(std::span<std::byte> buffer) override {
-    std::size_t const count = std::min(buffer.size(), text_.size() - at_);
-    std::memcpy(buffer.data(), text_.data() + at_, count);
-    at_ += count;
-    co_return count;
-  }
-
- private:
-  std::string text_;
-  std::size_t at_ = 0;
-};
-
 Task<std::unique_ptr<oci::BlobReader>> open_text(std::string text) {
-  co_return std::make_unique<TextReader>(std::move(text));
+  co_return std::make_unique<oci::TextReader>(std::move(text));
 }
 
 Task<void> push_then_resolve(World& world) {

@@ -6,7 +6,6 @@
 #include <boost/asio/ip/tcp.hpp>
 
 #include <algorithm>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -16,6 +15,7 @@
 #include "core/sys/process.hpp"
 #include "oci/resolve.hpp"
 #include "oci/spec/media_type.hpp"
+#include "oci/text_reader.hpp"
 #include "registry/client.hpp"
 #include "support/run_task.hpp"
 
@@ -117,23 +117,8 @@ Task<Server> start(Tls tls, Login login) {
   co_return Server{std::move(directory), port, std::move(process), std::move(pipe.read)};
 }
 
-class TextReader final : public oci::BlobReader {
- public:
-  explicit TextReader(std::string text) : text_(std::move(text)) {}
-  Task<std::size_t> read(std::span<std::byte> buffer) override {
-    std::size_t const count = std::min(buffer.size(), text_.size() - at_);
-    std::memcpy(buffer.data(), text_.data() + at_, count);
-    at_ += count;
-    co_return count;
-  }
-
- private:
-  std::string text_;
-  std::size_t at_ = 0;
-};
-
 Task<std::unique_ptr<oci::BlobReader>> open_text(std::string text) {
-  co_return std::make_unique<TextReader>(std::move(text));
+  co_return std::make_unique<oci::TextReader>(std::move(text));
 }
 
 oci::Descriptor describe(std::string_view type, const std::string& bytes) {

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstring>
 #include <map>
 #include <string>
 #include <utility>
@@ -13,6 +12,7 @@
 #include "oci/push_image.hpp"
 #include "oci/spec/manifest.hpp"
 #include "oci/spec/media_type.hpp"
+#include "oci/text_reader.hpp"
 #include "registry/world.hpp"
 
 namespace cobuild::registry::test {
@@ -20,21 +20,6 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-class TextReader final : public oci::BlobReader {
- public:
-  explicit TextReader(std::string text) : text_(std::move(text)) {}
-  Task<std::size_t> read(std::span<std::byte> buffer) override {
-    std::size_t const count = std::min(buffer.size(), text_.size() - at_);
-    std::memcpy(buffer.data(), text_.data() + at_, count);
-    at_ += count;
-    co_return count;
-  }
-
- private:
-  std::string text_;
-  std::size_t at_ = 0;
-};
 
 oci::Descriptor describe(std::string_view type, const std::string& text) {
   return {.media_type = std::string(type), .digest = BlobDigest(Digest::of(text)),
@@ -56,7 +41,7 @@ class Layers final : public oci::LayerBlobs {
   Task<std::unique_ptr<oci::BlobReader>> open(oci::Descriptor layer) override {
     ++opened;
     if (unreadable) throw Error(ErrorKind::kUnavailable, "the source is gone");
-    co_return std::make_unique<TextReader>(texts.at(layer.digest.to_string()));
+    co_return std::make_unique<oci::TextReader>(texts.at(layer.digest.to_string()));
   }
 
   std::map<std::string, std::string> texts;
