@@ -24,9 +24,12 @@ struct User {
   gid_t gid = 0;
 };
 
+/// What can be read of a file, which may go away meanwhile, as those of a process do.
 std::string read_file(const fs::path& path) {
   std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
 }
 
 /// The first ordinary user in /etc/passwd that /etc/subuid knows.
