@@ -5,14 +5,12 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <filesystem>
-#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "cli/llb_dump.hpp"
+#include "cli/on_store.hpp"
 #include "cli/usage_table.hpp"
-#include "core/async/runtime.hpp"
 #include "core/base/error.hpp"
 #include "core/llb/definition.hpp"
 #include "core/store/collect.hpp"
@@ -24,28 +22,6 @@ namespace cobuild::cli {
 namespace {
 
 constexpr std::size_t kDefinitionBytesMax = std::size_t{256} << 20;
-
-/// The store's files belong to the ids of the sandbox, so that is where they can be removed.
-template <class Options, class Body>
-int run_on_store(Options options, Body body) {
-  ops::SandboxOptions sandbox;
-  sandbox.oci_runtime = options.global.oci_runtime;
-  (void)ops::enter_sandbox(sandbox);
-  Runtime runtime;
-  return runtime.run(body(runtime, std::move(options)));
-}
-
-std::unique_ptr<store::Store> open_store(Runtime& runtime, const GlobalOptions& global) {
-  store::Store::Options options;
-  options.root = global.root;
-  return store::Store::open(runtime.loop(), runtime.pool(), std::move(options));
-}
-
-/// Looking at a store must not make one. True also when that cannot be told: opening it will tell.
-bool may_have_store(const GlobalOptions& global) {
-  std::error_code error;
-  return std::filesystem::exists(global.root / "store.db", error) || error;
-}
 
 Task<int> disk_usage_body(Runtime& runtime, DiskUsageOptions options) {
   std::vector<store::UsageRecord> records;

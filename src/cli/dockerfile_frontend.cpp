@@ -142,7 +142,8 @@ std::string read_ignore_file(const std::string& name, const BuildOptions& option
 
 /// Reading is short enough for the loop; a coroutine so that it can be a step.
 Task<dockerfile::ResolvedImage> look_up(const dockerfile::ImageRequest& request,
-                                        const BuildOptions& options, ops::Images& images) {
+                                        const BuildOptions& options, ops::Images& images,
+                                        solve::StepSink& step) {
   using Kind = dockerfile::ImageRequest::Kind;
   if (request.kind == Kind::kIgnoreFile) {
     co_return dockerfile::ResolvedImage{"", read_ignore_file(request.store, options)};
@@ -152,13 +153,16 @@ Task<dockerfile::ResolvedImage> look_up(const dockerfile::ImageRequest& request,
           ? co_await images.resolve_layout(request.store, request.reference, request.platform)
           : co_await images.resolve(request.key.reference, request.platform,
                                     resolve_mode(request.resolve_mode));
+  if (!image.kept_reason.empty()) {
+    step.log(2, "taken from this machine's images: " + image.kept_reason + "\n");
+  }
   co_return dockerfile::ResolvedImage{image.named_digest.to_string(), std::move(image.config)};
 }
 
 Task<void> resolve_one(const dockerfile::ImageRequest& request, const BuildOptions& options,
                        ops::Images& images, dockerfile::ResolvedImages& resolved,
                        progress::Sink& progress) {
-  auto work = [&](InternalStep&) { return look_up(request, options, images); };
+  auto work = [&](InternalStep& step) { return look_up(request, options, images, step); };
   try {
     dockerfile::ResolvedImage found =
         co_await in_step<dockerfile::ResolvedImage>(progress, request.step_name, work);

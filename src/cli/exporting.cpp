@@ -23,6 +23,7 @@
 #include "oci/spec/image_config.hpp"
 #include "oci/spec/reference.hpp"
 #include "ops/images.hpp"
+#include "ops/kept_images.hpp"
 
 namespace cobuild::cli {
 namespace {
@@ -200,6 +201,24 @@ Task<oci::ExportImage> make_images(const ExportOptions& options, const BuiltResu
   co_return whole;
 }
 
+/// This machine knows the image by `names` from now on.
+void keep_names(const std::vector<std::string>& names, const PushOptions& push,
+                const oci::ExportImage& image, const BuiltResult& result, store::Store& store,
+                solve::StepSink& step) {
+  store::LayerChain layers;
+  for (const BuiltTarget& target : result.targets) {
+    layers.insert(layers.end(), target.layers.begin(), target.layers.end());
+  }
+  for (const std::string& text : names) {
+    oci::Reference name = oci::Reference::parse(text);
+    if (push.by_digest) name.tag.reset();
+    if (!name.tag) name.digest = image.root.digest;
+    if (!ops::keep_image(store, std::move(name), image, layers)) {
+      step.warn(text + " is too large for the list of images: cobuild push cannot find it later");
+    }
+  }
+}
+
 /// The image stays in the store and, if asked for, goes to registries.
 Task<void> keep_and_push(const OutputOptions& output, ExportOptions options, BuiltResult& result,
                          std::optional<Error>& push_failure, Workspace& workspace,
@@ -210,9 +229,10 @@ Task<void> keep_and_push(const OutputOptions& output, ExportOptions options, Bui
   std::vector<std::string> const names = image_names(push, image.root.digest);
   for (auto& [key, value] : oci::export_response(image)) result.response[key] = value;
   if (!names.empty()) result.response["image.name"] = join_names(names);
+  if (push.store) keep_names(names, push, image, result, *workspace.store, step);
   if (push.unpack) step.warn("unpack has no effect: no daemon has a place to unpack the image to");
   if (!push.push) {
-    step.log(1, "the image stays in the store; push=true sends it to a registry\n");
+    step.log(1, "the image stays in the store; push=true, or cobuild push, sends it to a registry\n");
     co_return;
   }
   std::vector<store::LayerChain> chains;

@@ -89,6 +89,10 @@ class StoreLayers final : public oci::LayerBlobs {
     if (!store.has_blob(layer.digest) && place != places_.end()) {
       co_await workspace_.fetcher.fetch_blob(place->second.id, layer.digest, step_);
     }
+    if (!store.has_blob(layer.digest)) {
+      throw Error(ErrorKind::kNotFound, "the layer " + layer.digest.to_string() +
+                                            " is no longer in the store: build the image again");
+    }
     UniqueFd file = open_file(store.blob_path(layer.digest), O_RDONLY);
     co_return std::make_unique<FileReader>(workspace_.runtime.pool(), std::move(file));
   }

@@ -10,6 +10,7 @@
 
 #include "cli/build.hpp"
 #include "cli/commands.hpp"
+#include "cli/image_commands.hpp"
 #include "cli/options.hpp"
 #include "cli/report_error.hpp"
 
@@ -24,6 +25,10 @@ struct Run {
   }
   int operator()(DiskUsageOptions& options) const { return run_disk_usage(options); }
   int operator()(PruneCommandOptions& options) const { return run_prune(options); }
+  int operator()(ImagesOptions& options) const { return run_images(options); }
+  int operator()(InspectOptions& options) const { return run_inspect(options); }
+  int operator()(PullOptions& options) const { return run_pull(options); }
+  int operator()(PushCommandOptions& options) const { return run_push(options); }
   int operator()(DoctorOptions& options) const { return run_doctor(options); }
   int operator()(DumpLlbOptions& options) const { return run_dump_llb(options); }
   int operator()(VersionOptions&) const { return run_version(); }

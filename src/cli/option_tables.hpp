@@ -27,6 +27,10 @@ void refuse_positionals(const ParsedFlags& flags, std::string_view command);
 [[nodiscard]] GlobalOptions read_global_options(const ParsedFlags& before, const ParsedFlags& after,
                                                 const Surroundings& surroundings);
 
+/// --progress and --quiet, with $BUILDKIT_PROGRESS. \throws Error kInvalidInput.
+[[nodiscard]] ProgressMode read_progress_mode(const ParsedFlags& flags,
+                                              const Surroundings& surroundings);
+
 [[nodiscard]] BuildOptions read_build_options(const ParsedFlags& flags, GlobalOptions global,
                                               const Surroundings& surroundings);
 
@@ -34,6 +38,14 @@ void refuse_positionals(const ParsedFlags& flags, std::string_view command);
                                        const ParsedFlags& before, const Surroundings& surroundings);
 [[nodiscard]] Command parse_prune(const std::vector<std::string>& arguments,
                                   const ParsedFlags& before, const Surroundings& surroundings);
+[[nodiscard]] Command parse_images(const std::vector<std::string>& arguments,
+                                   const ParsedFlags& before, const Surroundings& surroundings);
+[[nodiscard]] Command parse_inspect(const std::vector<std::string>& arguments,
+                                    const ParsedFlags& before, const Surroundings& surroundings);
+[[nodiscard]] Command parse_pull(const std::vector<std::string>& arguments,
+                                 const ParsedFlags& before, const Surroundings& surroundings);
+[[nodiscard]] Command parse_push(const std::vector<std::string>& arguments,
+                                 const ParsedFlags& before, const Surroundings& surroundings);
 [[nodiscard]] Command parse_dump_llb(const std::vector<std::string>& arguments);
 
 /// Help texts, ready to print.
@@ -41,6 +53,10 @@ void refuse_positionals(const ParsedFlags& flags, std::string_view command);
 [[nodiscard]] std::string build_help();
 [[nodiscard]] std::string disk_usage_help();
 [[nodiscard]] std::string prune_help();
+[[nodiscard]] std::string images_help();
+[[nodiscard]] std::string inspect_help();
+[[nodiscard]] std::string pull_help();
+[[nodiscard]] std::string push_help();
 [[nodiscard]] std::string doctor_help();
 [[nodiscard]] std::string debug_help();
 

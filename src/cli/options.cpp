@@ -83,7 +83,8 @@ Command parse_debug(const std::vector<std::string>& arguments, const ParsedFlags
 }
 
 const std::vector<std::string>& command_names() {
-  static const std::vector<std::string> names = {"build", "du",      "prune", "doctor",
+  static const std::vector<std::string> names = {"build", "push",  "pull",   "images",
+                                                 "inspect", "du",    "prune",  "doctor",
                                                  "debug", "version", "help"};
   return names;
 }
@@ -99,6 +100,10 @@ Command parse_doctor(const std::vector<std::string>& arguments, const ParsedFlag
 Command parse_help(const std::vector<std::string>& arguments) {
   std::string const topic = arguments.empty() ? "" : arguments[0];
   if (topic == "build" || topic == "b") return HelpOptions{build_help()};
+  if (topic == "push") return HelpOptions{push_help()};
+  if (topic == "pull") return HelpOptions{pull_help()};
+  if (topic == "images") return HelpOptions{images_help()};
+  if (topic == "inspect") return HelpOptions{inspect_help()};
   if (topic == "du") return HelpOptions{disk_usage_help()};
   if (topic == "prune") return HelpOptions{prune_help()};
   if (topic == "doctor") return HelpOptions{doctor_help()};
@@ -175,6 +180,20 @@ GlobalOptions read_global_options(const ParsedFlags& before, const ParsedFlags& 
   return global;
 }
 
+ProgressMode read_progress_mode(const ParsedFlags& flags, const Surroundings& surroundings) {
+  std::string mode = flags.last("progress", "auto");
+  if (mode == "auto" || mode.empty()) {
+    mode = surroundings.environment("BUILDKIT_PROGRESS").value_or("auto");
+  }
+  if (flags.is_on("quiet")) mode = "quiet";
+  if (mode == "auto" || mode.empty()) return ProgressMode::kAuto;
+  if (mode == "tty") return ProgressMode::kTty;
+  if (mode == "plain") return ProgressMode::kPlain;
+  if (mode == "rawjson") return ProgressMode::kRawJson;
+  if (mode == "quiet" || mode == "none") return ProgressMode::kQuiet;
+  throw Error(ErrorKind::kInvalidInput, "invalid progress mode " + mode);
+}
+
 std::filesystem::path resolve_root(const std::string& flag, const Surroundings& surroundings) {
   if (!flag.empty()) return flag;
   if (auto root = non_empty(surroundings, "COBUILD_ROOT")) return *root;
@@ -197,6 +216,10 @@ Command parse_command_line(std::vector<std::string> arguments, const Surrounding
   const std::string& name = before.positionals[0];
   std::vector<std::string> const rest(before.positionals.begin() + 1, before.positionals.end());
   if (name == "build" || name == "b") return parse_build(rest, before, surroundings, false);
+  if (name == "push") return parse_push(rest, before, surroundings);
+  if (name == "pull") return parse_pull(rest, before, surroundings);
+  if (name == "images") return parse_images(rest, before, surroundings);
+  if (name == "inspect") return parse_inspect(rest, before, surroundings);
   if (name == "du") return parse_disk_usage(rest, before, surroundings);
   if (name == "prune") return parse_prune(rest, before, surroundings);
   if (name == "doctor") return parse_doctor(rest, before, surroundings);

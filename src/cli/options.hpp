@@ -118,6 +118,34 @@ struct PruneCommandOptions {
   std::int64_t min_free_bytes = 0;  ///< --free-storage.
 };
 
+struct ImagesOptions {
+  GlobalOptions global;
+  bool quiet = false;
+  bool json = false;
+};
+
+struct InspectOptions {
+  enum class What { kSummary, kManifest, kConfig };
+  GlobalOptions global;
+  std::string name;  ///< As written; can be parsed.
+  What what = What::kSummary;
+};
+
+struct PullOptions {
+  GlobalOptions global;
+  std::string name;      ///< As written; can be parsed.
+  std::string platform;  ///< Can be parsed; empty: this machine's.
+  ProgressMode progress = ProgressMode::kAuto;
+};
+
+/// `push NAME [DESTINATION]`.
+struct PushCommandOptions {
+  GlobalOptions global;
+  std::string name;         ///< As written; can be parsed.
+  std::string destination;  ///< The same; never empty.
+  ProgressMode progress = ProgressMode::kAuto;
+};
+
 struct DoctorOptions {
   GlobalOptions global;
 };
@@ -140,8 +168,10 @@ struct HelpOptions {
   std::string text;
 };
 
-using Command = std::variant<BuildOptions, DiskUsageOptions, PruneCommandOptions, DoctorOptions,
-                             DumpLlbOptions, DockerfileToLlbOptions, VersionOptions, HelpOptions>;
+using Command =
+    std::variant<BuildOptions, DiskUsageOptions, PruneCommandOptions, ImagesOptions, InspectOptions,
+                 PullOptions, PushCommandOptions, DoctorOptions, DumpLlbOptions,
+                 DockerfileToLlbOptions, VersionOptions, HelpOptions>;
 
 /// What surrounds the process, as far as the meaning of a command line depends on it.
 struct Surroundings {

@@ -431,24 +431,7 @@ class BuildReader {
     build_.metadata_file = flags_.last("metadata-file");
     build_.iid_file = flags_.last("iidfile");
     build_.ref_file = flags_.last("ref-file");
-    std::string mode = flags_.last("progress", "auto");
-    if (mode == "auto" || mode.empty()) {
-      mode = surroundings_.environment("BUILDKIT_PROGRESS").value_or("auto");
-    }
-    if (flags_.is_on("quiet")) mode = "quiet";
-    if (mode == "auto" || mode.empty()) {
-      build_.progress = ProgressMode::kAuto;
-    } else if (mode == "tty") {
-      build_.progress = ProgressMode::kTty;
-    } else if (mode == "plain") {
-      build_.progress = ProgressMode::kPlain;
-    } else if (mode == "rawjson") {
-      build_.progress = ProgressMode::kRawJson;
-    } else if (mode == "quiet" || mode == "none") {
-      build_.progress = ProgressMode::kQuiet;
-    } else {
-      throw invalid("invalid progress mode " + mode);
-    }
+    build_.progress = read_progress_mode(flags_, surroundings_);
   }
 
   /// Scripts turn them off for docker; asking for what happens anyway is fine.

@@ -33,7 +33,7 @@ std::vector<std::string> parse_names(const std::string& value) {
 
 /// Reads an attribute that only a daemon could heed, so that a wrong value is still told.
 bool is_daemons_key(const std::string& key) {
-  constexpr std::string_view kKeys[] = {"store", "name-canonical",
+  constexpr std::string_view kKeys[] = {"name-canonical",
                                         "unsafe-internal-store-allow-incomplete"};
   return std::ranges::find(kKeys, key) != std::end(kKeys);
 }
@@ -58,6 +58,7 @@ PushOptions parse_push_options(const OutputOptions& output) {
     if (key == "push-by-digest") options.by_digest = parse_bool(key, value);
     if (key == "registry.insecure") options.insecure = parse_bool(key, value);
     if (key == "unpack") options.unpack = parse_bool(key, value);
+    if (key == "store") options.store = parse_bool(key, value);
     if (key == "dangling-name-prefix") options.dangling_prefix = value;
     if (key == "danging-name-empty-only") options.dangling_empty_only = parse_bool(key, value);
     if (is_daemons_key(key)) (void)parse_bool(key, value);

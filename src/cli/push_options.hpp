@@ -16,6 +16,7 @@ struct PushOptions {
   bool by_digest = false;  ///< Without a tag.
   bool insecure = false;   ///< Any certificate, and plain HTTP.
   bool unpack = false;
+  bool store = true;       ///< This machine knows the image by its names from now on.
   std::string dangling_prefix;       ///< A further name is this with "@DIGEST".
   bool dangling_empty_only = false;  ///< But only without any other name.
 };

@@ -2,6 +2,7 @@
 
 #include <boost/json.hpp>
 
+#include <exception>
 #include <utility>
 
 #include "core/base/error.hpp"
@@ -10,6 +11,7 @@
 #include "oci/spec/image_config.hpp"
 #include "oci/spec/media_type.hpp"
 #include "oci/spec/reference.hpp"
+#include "ops/kept_images.hpp"
 
 namespace cobuild::ops {
 
@@ -70,6 +72,8 @@ std::optional<ResolvedImage> decode(const std::string& text, std::string referen
   }
 }
 
+}  // namespace
+
 ResolvedImage simplify(oci::ResolvedImage image, std::string origin) {
   oci::ImageConfig const config = oci::parse_image_config(image.config_bytes);
   if (config.diff_ids.size() != image.manifest.layers.size()) {
@@ -90,8 +94,6 @@ ResolvedImage simplify(oci::ResolvedImage image, std::string origin) {
   }
   return out;
 }
-
-}  // namespace
 
 ImageResolver::ImageResolver(asio::any_io_executor executor, store::Store& store,
                              const ContentSources& sources)
@@ -114,7 +116,50 @@ Task<ResolvedImage> ImageResolver::resolve(std::string reference, pb::Platform p
 Task<ResolvedImage> ImageResolver::resolve_now(std::string text, pb::Platform platform,
                                                ResolveMode mode) {
   Timings::Span const span(Phase::kResolve);
-  oci::Reference reference = oci::Reference::parse(text);
+  oci::Reference const reference = oci::Reference::parse(text);
+  if (reference.digest) {
+    auto const kept = kept_.find({*reference.digest, oci::format_platform_all(to_oci(platform))});
+    if (kept != kept_.end()) co_return kept->second;
+  }
+  std::optional<ResolvedImage> image;
+  if (mode == ResolveMode::kLocal) image = co_await find_kept(reference, platform, "as asked for");
+  if (image) co_return *std::move(image);
+  std::exception_ptr failure;
+  try {
+    co_return co_await resolve_remote(reference, platform, mode);
+  } catch (const Error& error) {
+    if (mode != ResolveMode::kDefault || error.kind() == ErrorKind::kCancelled) throw;
+    failure = std::current_exception();
+    text = error.what();
+  }
+  image = co_await find_kept(reference, platform, std::move(text));
+  if (!image) std::rethrow_exception(failure);
+  co_return *std::move(image);
+}
+
+Task<std::optional<ResolvedImage>> ImageResolver::find_kept(oci::Reference reference,
+                                                            pb::Platform platform,
+                                                            std::string reason) {
+  std::optional<KeptImage> const kept = co_await find_kept_image(store_, reference);
+  if (!kept) co_return std::nullopt;
+  auto const source = make_document_source(kept->image);
+  std::string const origin = reference.name();
+  ResolvedImage image = co_await fetch(source.get(), std::move(reference), platform, origin);
+  image.kept_reason = std::move(reason);
+  std::map<BlobDigest, std::vector<std::string>> sources;
+  for (store::LayerId const id : kept->layers) {
+    for (store::LayerBlob& blob : store_.get_layer(id).blobs) {
+      sources.insert_or_assign(blob.digest, std::move(blob.sources));
+    }
+  }
+  for (ImageLayer& layer : image.layers) layer.sources = sources[layer.blob];
+  kept_.insert_or_assign(
+      {BlobDigest(image.named_digest), oci::format_platform_all(to_oci(platform))}, image);
+  co_return image;
+}
+
+Task<ResolvedImage> ImageResolver::resolve_remote(oci::Reference reference, pb::Platform platform,
+                                                  ResolveMode mode) {
   if (!reference.digest && mode == ResolveMode::kLocal) {
     if (auto known = store_.get_note(kNameNotes, reference.to_string())) {
       reference.digest = BlobDigest(Digest::parse(*known));

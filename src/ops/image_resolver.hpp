@@ -7,12 +7,15 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <tuple>
+#include <utility>
 
 #include "core/async/shared.hpp"
 #include "core/store/store.hpp"
 #include "oci/content.hpp"
+#include "oci/resolve.hpp"
 #include "ops/images.hpp"
 
 namespace cobuild::ops {
@@ -40,6 +43,12 @@ class ImageResolver final : public Images {
  private:
   using Key = std::tuple<std::string, std::string, int>;  // reference, platform, mode
   Task<ResolvedImage> resolve_now(std::string reference, pb::Platform platform, ResolveMode mode);
+  /// Of a registry, or of what it said before.
+  Task<ResolvedImage> resolve_remote(oci::Reference reference, pb::Platform platform,
+                                     ResolveMode mode);
+  /// What the store keeps by that name (\see ResolvedImage::kept_reason).
+  Task<std::optional<ResolvedImage>> find_kept(oci::Reference reference, pb::Platform platform,
+                                               std::string reason);
   Task<ResolvedImage> fetch(oci::ContentSource* source, oci::Reference reference,
                             pb::Platform platform, std::string origin);
 
@@ -47,7 +56,14 @@ class ImageResolver final : public Images {
   store::Store& store_;
   const ContentSources& sources_;
   std::map<Key, Shared<ResolvedImage>> resolving_;
+  /// What this store was found to keep, by digest and platform: a frontend asks by tag, and the
+  /// vertex then by digest.
+  std::map<std::pair<BlobDigest, std::string>, ResolvedImage> kept_;
 };
+
+/// What a build needs of an image that is in the repository or layout `origin`.
+/// \throws Error kCorrupt when its config and manifest do not match.
+[[nodiscard]] ResolvedImage simplify(oci::ResolvedImage image, std::string origin);
 
 /// The prefix of LayerBlob::sources for blobs of an OCI layout directory; its name follows.
 inline constexpr std::string_view kLayoutOrigin = "oci-layout://";

@@ -92,17 +92,8 @@ class ImageSource final : public solve::Op {
   Task<std::vector<solve::Result>> run(std::vector<solve::Result>, solve::StepSink&) override {
     if (!image_) image_ = co_await resolve();
     solve::Result result;
-    std::optional<ChainId> chain;
-    for (const ImageLayer& layer : image_->layers) {
-      chain = extend_chain(chain, layer.diff_id);
-      store::LayerAttributes attributes;
-      attributes.description = "pulled from " + request_.reference;
-      attributes.kind = request_.kind;
-      attributes.diff_id = layer.diff_id;
-      attributes.blob = store::LayerBlob{layer.blob, layer.size, layer.media_type, {}, false};
-      attributes.blob->sources.push_back(image_->reference);
-      result.layers.push_back(co_await store_.add_remote_layer(*chain, std::move(attributes)));
-    }
+    result.layers = co_await add_image_layers(store_, *image_, "pulled from " + request_.reference,
+                                              request_.kind);
     std::vector<solve::Result> results;
     results.push_back(std::move(result));
     co_return results;
@@ -148,6 +139,24 @@ class ImageSource final : public solve::Op {
 };
 
 }  // namespace
+
+Task<store::LayerChain> add_image_layers(store::Store& store, ResolvedImage image,
+                                         std::string description, store::RecordKind kind) {
+  store::LayerChain layers;
+  std::optional<ChainId> chain;
+  for (ImageLayer& layer : image.layers) {
+    chain = extend_chain(chain, layer.diff_id);
+    store::LayerAttributes attributes;
+    attributes.description = description;
+    attributes.kind = kind;
+    attributes.diff_id = layer.diff_id;
+    attributes.blob = store::LayerBlob{layer.blob, layer.size, layer.media_type, {}, false};
+    attributes.blob->sources = std::move(layer.sources);
+    attributes.blob->sources.push_back(image.reference);
+    layers.push_back(co_await store.add_remote_layer(*chain, std::move(attributes)));
+  }
+  co_return layers;
+}
 
 std::unique_ptr<solve::Op> make_image_source(store::Store& store, Images& images,
                                              std::shared_ptr<const llb::Vertex> vertex) {

@@ -24,6 +24,8 @@ struct ImageLayer {
   std::int64_t size = 0;  ///< Bytes, compressed.
   std::string media_type;
   DiffId diff_id;
+  /// Where the blob is besides ResolvedImage::reference, as LayerBlob::sources has it; tried first.
+  std::vector<std::string> sources = {};
 };
 
 /// An image for one platform. Nothing but its manifests and config has been fetched.
@@ -33,6 +35,9 @@ struct ResolvedImage {
   Digest manifest_digest;   ///< Of the manifest for the platform.
   std::string config;       ///< The image config's bytes.
   std::vector<ImageLayer> layers;
+  /// Why this is the image that the store keeps by that name, and not what a registry has; empty
+  /// when it is not.
+  std::string kept_reason = {};
 };
 
 /// F2.2.2.
@@ -44,7 +49,8 @@ class Images {
   virtual ~Images() = default;
 
   /// What `reference` ("docker.io/library/debian:12", maybe with a digest) is for `platform`. Asked once
-  /// for each pair in a build. \throws Error kNotFound, kDenied, kUnavailable, kCorrupt, kInvalidInput.
+  /// for each pair in a build. An image that this store keeps by that name is what kLocal asks for,
+  /// and what kDefault takes when the registry has none or cannot be asked (F2.2.2). \throws Error kNotFound, kDenied, kUnavailable, kCorrupt, kInvalidInput.
   virtual Task<ResolvedImage> resolve(std::string reference, pb::Platform platform,
                                       ResolveMode mode) = 0;
 
@@ -55,6 +61,11 @@ class Images {
 
 /// The same platform in the words of the OCI specification.
 [[nodiscard]] oci::Platform to_oci(const pb::Platform& platform);
+
+/// Makes the layers known to the store; none is fetched. Leased. `description`: \see
+/// store::Layer::description. `store` outlives the call.
+Task<store::LayerChain> add_image_layers(store::Store& store, ResolvedImage image,
+                                         std::string description, store::RecordKind kind);
 
 /// An op for a docker-image or oci-layout source.
 [[nodiscard]] std::unique_ptr<solve::Op> make_image_source(

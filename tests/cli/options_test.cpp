@@ -464,5 +464,31 @@ INSTANTIATE_TEST_SUITE_P(
                    "whole field: \"key=value\""}),
     [](const auto& test) { return test.param.name; });
 
+TEST(Options, CommandsAboutImages) {
+  auto const parse = [](Words words) { return parse_command_line(std::move(words), surroundings()); };
+  auto const refused = [&](Words words) {
+    try {
+      (void)parse(std::move(words));
+      return std::string("nothing is wrong");
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+  };
+  EXPECT_TRUE(std::get<ImagesOptions>(parse({"images", "-q"})).quiet);
+  EXPECT_EQ(std::get<InspectOptions>(parse({"inspect", "--raw", "a"})).what,
+            InspectOptions::What::kManifest);
+  EXPECT_EQ(std::get<PullOptions>(parse({"pull", "-q", "a"})).progress, ProgressMode::kQuiet);
+  auto const push = std::get<PushCommandOptions>(parse({"push", "a", "r.io/b:1"}));
+  EXPECT_EQ(push.name + " " + push.destination, "a r.io/b:1");
+  EXPECT_EQ(std::get<PushCommandOptions>(parse({"push", "a"})).destination, "a");
+
+  EXPECT_THAT(refused({"images", "a"}), HasSubstr("images takes no arguments"));
+  EXPECT_THAT(refused({"inspect"}), HasSubstr("usage: cobuild inspect"));
+  EXPECT_THAT(refused({"inspect", "--raw", "--config", "a"}), HasSubstr("exclude each other"));
+  EXPECT_THAT(refused({"push", "a", "b", "c"}), HasSubstr("usage: cobuild push NAME"));
+  EXPECT_THAT(refused({"push", "A:B:C"}), HasSubstr("failed to parse A:B:C"));
+  EXPECT_THAT(refused({"pull", "--platform", "x/y/z/w", "a"}), HasSubstr("x/y/z/w"));
+}
+
 }  // namespace
 }  // namespace cobuild::cli

@@ -209,6 +209,24 @@ TEST_F(StoreTest, NotesAreSeenAtOnceAndByTheNextProcess) {
   EXPECT_EQ(process.store().get_note("files", "a"), std::nullopt);
 }
 
+TEST_F(StoreTest, AListHasTheNotesOfOneTableAsTheyAreNow) {
+  using Notes = std::map<std::string, std::string>;
+  StoreProcess process(root);
+  process.store().put_note("images", "a", "1");
+  process.store().put_note("images", "b", "1");
+  process.store().put_note("images", "c", "1");
+  process.store().put_note("image", "z", "1");
+  process.run(process.store().publish());
+  process.store().put_note("images", "b", "2");
+  process.store().drop_note("images", "c");
+  process.store().put_note("images", "d", "3");
+  Notes const expected = {{"a", "1"}, {"b", "2"}, {"d", "3"}};
+  EXPECT_EQ(process.store().list_notes("images"), expected);
+  process.run(process.store().publish());
+  EXPECT_EQ(process.store().list_notes("images"), expected);
+  EXPECT_EQ(process.store().list_notes("imagesx"), Notes());
+}
+
 TEST_F(StoreTest, NotesOfALayerGoOneByOneOrWithIt) {
   LayerId layer;
   {

@@ -155,6 +155,15 @@ const std::optional<std::string>* PendingRows::find_note(const std::string& topi
   return found == notes_.end() ? nullptr : &found->second.value;
 }
 
+std::map<std::string, std::optional<std::string>> PendingRows::notes_of(
+    const std::string& topic) const {
+  std::map<std::string, std::optional<std::string>> notes;
+  for (auto at = notes_.lower_bound({topic, ""}); at != notes_.end() && at->first.first == topic; ++at) {
+    notes.emplace(at->first.second, at->second.value);
+  }
+  return notes;
+}
+
 void PendingRows::write(Database& database, WrittenIds& ids) const {
   for (const Key& key : keys_) ids[key.id] = write_key(database, key.op, key.root);
   for (const auto& [from, link] : links_) {

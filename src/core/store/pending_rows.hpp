@@ -43,6 +43,10 @@ class PendingRows {
   [[nodiscard]] const std::optional<std::string>* find_note(const std::string& topic,
                                                             const std::string& name) const;
 
+  /// By name; those to be removed are nullopt.
+  [[nodiscard]] std::map<std::string, std::optional<std::string>> notes_of(
+      const std::string& topic) const;
+
   /// Writes all rows within the caller's transaction and tells the real ids. `ids` has those of
   /// earlier batches.
   void write(Database& database, WrittenIds& ids) const;

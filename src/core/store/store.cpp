@@ -233,6 +233,24 @@ std::optional<std::string> Store::get_note(std::string_view table, std::string_v
   return row.text(0);
 }
 
+void Store::drop_note(std::string_view table, std::string_view key) {
+  impl_->pending.add_note(std::string(table), std::string(key), std::nullopt);
+}
+
+std::map<std::string, std::string> Store::list_notes(std::string_view table) {
+  Timings::Span const span(Phase::kStore);
+  std::map<std::string, std::string> notes;
+  Query rows = impl_->reader.query("SELECT name, value FROM notes WHERE topic = ?", {table});
+  while (rows.next()) notes.insert_or_assign(rows.text(0), rows.text(1));
+  impl_->for_each_pending([&](const PendingRows& pending) {
+    for (const auto& [name, value] : pending.notes_of(std::string(table))) {
+      if (value) notes.insert_or_assign(name, *value);
+      if (!value) notes.erase(name);
+    }
+  });
+  return notes;
+}
+
 void Store::put_layer_note(LayerId layer, std::string_view name, std::string_view value) {
   COBUILD_ASSERT(value.size() <= kNoteBytesMax, "a note is small");
   impl_->pending.add_note(layer_topic(layer), std::string(name), std::string(value), layer);

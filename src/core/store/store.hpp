@@ -18,6 +18,7 @@
 #include <chrono>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -160,6 +161,9 @@ class Store {
   static constexpr std::size_t kNoteBytesMax = 1 << 20;
   void put_note(std::string_view table, std::string_view key, std::string_view value);
   [[nodiscard]] std::optional<std::string> get_note(std::string_view table, std::string_view key);
+  void drop_note(std::string_view table, std::string_view key);
+  /// All notes of `table`, by key: for tables of which people see a list.
+  [[nodiscard]] std::map<std::string, std::string> list_notes(std::string_view table);
 
   /// Notes about a layer, which go when the layer does.
   void put_layer_note(LayerId layer, std::string_view name, std::string_view value);
