@@ -120,13 +120,21 @@ pb::Ulimit parse_ulimit(const std::string& text) {
   return limit;
 }
 
+/// How Go reads a number; messages tell.
+enum class Sign { kSigned, kUnsigned };
+
 /// A number that must be positive; `also` is a further value that is fine.
-long long resource(const Options& options, const std::string& key, std::optional<long long> also = {}) {
+long long resource(const Options& options, const std::string& key, Sign sign = Sign::kSigned,
+                   std::optional<long long> also = {}) {
   std::string const text = get(options, key);
   if (text.empty()) return 0;
   std::string const what = "failed to parse resource limits: invalid " + key + " value: " + text;
   auto const number = try_parse_integer(text);
-  if (!number) fail(what + ": strconv.ParseInt: parsing " + go_quote(text) + ": invalid syntax");
+  bool const is_unsigned = sign == Sign::kUnsigned;
+  if (!number || (is_unsigned && *number < 0)) {
+    fail(what + ": strconv.Parse" + (is_unsigned ? "Uint" : "Int") + ": parsing " + go_quote(text) +
+         ": invalid syntax");
+  }
   if (*number > 0 || (also && *number == *also)) return *number;
   fail(what + (also ? ": must be -1 (unlimited) or > 0" : ": must be > 0"));
 }
@@ -155,9 +163,9 @@ std::string cpu_list(const Options& options, const std::string& key) {
 std::optional<pb::LinuxResources> parse_resources(const Options& options) {
   pb::LinuxResources resources;
   resources.set_memory(resource(options, "memory"));
-  resources.set_memoryswap(resource(options, "memswap", -1));
-  resources.set_cpushares(static_cast<std::uint64_t>(resource(options, "cpushares")));
-  resources.set_cpuperiod(static_cast<std::uint64_t>(resource(options, "cpuperiod")));
+  resources.set_memoryswap(resource(options, "memswap", Sign::kSigned, -1));
+  resources.set_cpushares(static_cast<std::uint64_t>(resource(options, "cpushares", Sign::kUnsigned)));
+  resources.set_cpuperiod(static_cast<std::uint64_t>(resource(options, "cpuperiod", Sign::kUnsigned)));
   resources.set_cpuquota(resource(options, "cpuquota"));
   resources.set_cpusetcpus(cpu_list(options, "cpusetcpus"));
   resources.set_cpusetmems(cpu_list(options, "cpusetmems"));
@@ -184,6 +192,21 @@ bool parse_multi_platform(const Options& options, std::size_t platform_count) {
   return *flag;
 }
 
+/// F1.11.29. A "+forward" behind a name is for image frontends.
+void check_capabilities(const std::string& wanted) {
+  constexpr std::array<std::string_view, 4> kCapabilities{"inputs", "subrequests", "contexts", "gitquerystring"};
+  constexpr std::string_view kPrefix = "moby.buildkit.frontend.";
+  if (wanted.empty()) return;
+  for (const std::string& field : split(wanted, ',')) {
+    std::string_view const name = cut(field, '+').first;
+    bool const is_known = name.starts_with(kPrefix) &&
+                          std::ranges::find(kCapabilities, name.substr(kPrefix.size())) != kCapabilities.end();
+    if (!is_known) {
+      throw Error(ErrorKind::kUnsupported, "unsupported frontend capability " + std::string(name));
+    }
+  }
+}
+
 void refuse_unsupported(const Options& options) {
   if (!get(options, "override-copy-image").empty()) {
     fail("support for \"override-copy-image\" was removed in BuildKit 0.11");
@@ -195,8 +218,8 @@ void refuse_unsupported(const Options& options) {
     if (to_valid_utf8(key) != key || to_valid_utf8(value) != value) {
       fail("the option " + to_valid_utf8(key) + " is not valid UTF-8");
     }
-    bool const refused = key == "cache-imports" || key == "cache-from" || key.starts_with("attest:");
-    if (refused && !value.empty()) {
+    bool const is_attestation = key.starts_with("attest:") || key.starts_with("build-arg:BUILDKIT_ATTEST_");
+    if (is_attestation || ((key == "cache-imports" || key == "cache-from") && !value.empty())) {
       throw Error(ErrorKind::kUnsupported, "the option " + key + "=" + value + " is not supported yet");
     }
   }
@@ -224,6 +247,7 @@ std::optional<RemoteContext> parse_remote_context(const Options& options) {
 
 FrontendOptions parse_frontend_options(const Options& options, const pb::Platform& build_platform) {
   refuse_unsupported(options);
+  check_capabilities(get(options, "frontend.caps"));
   FrontendOptions out;
   ConvertOptions& convert = out.convert;
   out.target_platforms = parse_platforms(get(options, "platform"));

@@ -12,6 +12,7 @@ FrontendOptions read(const std::map<std::string, std::string>& options) {
   return parse_frontend_options(options, test_platform());
 }
 
+// F1.11.2, F1.11.5, F1.11.6, F1.11.15, F1.11.22
 TEST(Options, AllKeys) {
   auto const options = read({{"filename", "d/D"}, {"target", "t"}, {"platform", "linux/arm64,linux/arm/v7"},
                              {"build-arg:A", "1"}, {"label:L", "2"}, {"no-cache", "a,b"}, {"add-hosts", "X=1.2.3.4,y=::FFFF:1.2.3.4"},
@@ -66,9 +67,20 @@ INSTANTIATE_TEST_SUITE_P(All, OptionErrorTest, testing::Values(
     Row{"ulimit", "core=2:1", "failed to parse ulimit: ulimit soft limit must be less than or equal to hard limit: 2 > 1"},
     Row{"memory", "0", "failed to parse resource limits: invalid memory value: 0: must be > 0"},
     Row{"memswap", "0", "failed to parse resource limits: invalid memswap value: 0: must be -1 (unlimited) or > 0"},
+    Row{"cpuperiod", "-1", "failed to parse resource limits: invalid cpuperiod value: -1: strconv.ParseUint: "},
+    Row{"frontend.caps",  // F1.11.29
+        "moby.buildkit.frontend.contexts,x+forward", "unsupported frontend capability x"},
+    Row{"attest:sbom", "", "the option attest:sbom= is not supported yet"},  // F1.11.25
+    Row{"build-arg:BUILDKIT_ATTEST_PROVENANCE", "mode=max",  // F1.5.23
+        "the option build-arg:BUILDKIT_ATTEST_PROVENANCE=mode=max is not supported yet"},
+    Row{"cache-imports", "[]", "the option cache-imports=[] is not supported yet"},  // F1.11.23
+    Row{"cache-from", "a", "the option cache-from=a is not supported yet"},          // F1.11.24
     Row{"cpusetcpus", "3-1", "failed to parse resource limits: invalid cpusetcpus value: 3-1: invalid cpuset range \"3-1\""},
     Row{"platform", "a/b/c/d", "failed to parse target platform a/b/c/d: "},
-    Row{"multi-platform", "x", "invalid boolean value for multi-platform: x"},
+    Row{"multi-platform", "x",  // F1.11.4
+        "invalid boolean value for multi-platform: x"},
+    Row{"build-arg:BUILDKIT_DISABLE_FILEOP", "true",  // F1.5.24
+        "support for \"BUILDKIT_DISABLE_FILEOP\" build-arg was removed in BuildKit 0.11"},
     Row{"override-copy-image", "x", "support for \"override-copy-image\" was removed in BuildKit 0.11"}));
 
 }  // namespace
