@@ -33,7 +33,7 @@ std::string error_of(Words words) {
   return "";
 }
 
-TEST(ContextOptions, RepositoriesAndUrlsAreRemote) {
+TEST(ContextOptions, RepositoriesAndUrlsAreRemote) {  // F10.104
   for (const char* context : {"https://h/r.git#main:sub", "http://h/x.tar", "git@h:o/r.git", "ssh://git@h/r",
                               "git://h/r"}) {
     auto const build = parse_build({context});

@@ -111,7 +111,7 @@ TEST_F(PlainProgress, GroupsAreOneStep) {
   EXPECT_EQ(state_.counts().total, 1U);
 }
 
-TEST_F(PlainProgress, AGroupIsCachedIfAllOfItIs) {
+TEST_F(PlainProgress, AGroupIsCachedIfAllOfItIs) {  // F10.74
   for (const char* name : {"one", "two"}) {
     auto event = cached(name, 1);
     event.group = progress::Group{"g", "the group", false};

@@ -21,7 +21,7 @@ SourceSpan span(const std::string& file, const std::string& text, int first, int
   return SourceSpan{file, std::make_shared<const std::string>(text), first, last};
 }
 
-TEST(RenderError, TheStoryOnOneLine) {
+TEST(RenderError, TheStoryOnOneLine) {  // F9.1.1
   Error const error = Error(ErrorKind::kNotFound, "no such file")
                           .with_context("open x")
                           .with_context("failed to solve");
@@ -36,7 +36,7 @@ TEST(RenderError, LongWordsAreClippedInTheMiddle) {
   EXPECT_THAT(render(error), HasSubstr("d/end: File name too long\n"));
 }
 
-TEST(RenderError, PlacesFirstInnermostFirst) {
+TEST(RenderError, PlacesFirstInnermostFirst) {  // F9.1.2
   auto const inner = span("inner.Dockerfile", "FROM x\nRUN false\n", 2, 2);
   auto const outer = span("Dockerfile", "1\n2\n3\n4\n5\n6\n", 3, 4);
   Error const error = Error(ErrorKind::kExecFailed, "exit code: 1")
@@ -51,7 +51,7 @@ TEST(RenderError, PlacesFirstInnermostFirst) {
             "error: outer: exit code: 1\n");
 }
 
-TEST(RenderError, TwoLinesAroundASingleOne) {
+TEST(RenderError, TwoLinesAroundASingleOne) {  // F9.1.2
   Error const error =
       Error(ErrorKind::kInvalidInput, "bad").with_span(span("D", "1\n2\n3\n4\n5\n6\n7", 4, 4));
   EXPECT_THAT(
@@ -59,7 +59,7 @@ TEST(RenderError, TwoLinesAroundASingleOne) {
       HasSubstr("   2 |     2\n   3 |     3\n   4 | >>> 4\n   5 |     5\n   6 |     6\n---"));
 }
 
-TEST(RenderError, Cancellation) {
+TEST(RenderError, Cancellation) {  // F9.1.8
   EXPECT_EQ(render(boost::system::system_error(boost::asio::error::operation_aborted)),
             "error: context canceled\n");
   EXPECT_EQ(render(Error(ErrorKind::kCancelled, "")), "error: context canceled\n");
@@ -78,7 +78,7 @@ TEST(RenderError, PasswordsInUrlsAreBlottedOut) {
             "error: get https://me:xxxxx@host/p@x and http://a.b/c:d@e and git://tok@h/x\n");
 }
 
-TEST(RenderError, DebugSaysWhere) {
+TEST(RenderError, DebugSaysWhere) {  // F9.1.1
   Error const error = Error(ErrorKind::kCorrupt, "digest mismatch").with_context("pull");
   EXPECT_THAT(render(error, true), HasSubstr("kind: corrupt\n  at "));
   EXPECT_THAT(render(error, true), HasSubstr("report_error_test.cpp:"));

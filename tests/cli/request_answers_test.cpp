@@ -22,7 +22,7 @@ dockerfile::Warning warning() {
           .ranges = {{2, 2}}};
 }
 
-TEST(RequestAnswersTest, RequestsByName) {
+TEST(RequestAnswersTest, RequestsByName) {  // F1.11.27, F1.13.7, F10.107
   EXPECT_EQ(parse_request("frontend.lint"), Request::kLint);
   EXPECT_EQ(parse_request("frontend.subrequests.describe"), Request::kDescribe);
   try {
@@ -33,7 +33,7 @@ TEST(RequestAnswersTest, RequestsByName) {
   }
 }
 
-TEST(RequestAnswersTest, Describe) {
+TEST(RequestAnswersTest, Describe) {  // F1.13.1, F1.13.2
   Answer const answer = answer_describe();
   EXPECT_EQ(answer.at("result.txt"),
             "NAME                 VERSION DESCRIPTION\n"
@@ -45,7 +45,7 @@ TEST(RequestAnswersTest, Describe) {
               StartsWith("[\n  {\n    \"name\": \"frontend.outline\",\n    \"version\": \"1.0.0\",\n"));
 }
 
-TEST(RequestAnswersTest, Targets) {
+TEST(RequestAnswersTest, Targets) {  // F1.13.4
   Answer const answer = answer_targets({{.name = "one", .description = "the first", .base = "alpine",
                                          .platform = "", .is_default = false, .lines = {2, 3}},
                                         {.name = "", .description = "", .base = "one",
@@ -92,7 +92,7 @@ TEST(RequestAnswersTest, Targets) {
 })");
 }
 
-TEST(RequestAnswersTest, Outline) {
+TEST(RequestAnswersTest, Outline) {  // F1.13.3
   dockerfile::Outline outline{.name = "t", .description = "does it", .args = {}, .secrets = {}, .ssh = {}};
   outline.args = {{.name = "A", .description = "the a", .value = "1", .lines = {5, 5}},
                   {.name = "LONGER", .description = "", .value = "", .lines = {6, 6}}};
@@ -114,10 +114,17 @@ TEST(RequestAnswersTest, Outline) {
             "SSH       REQUIRED\n"
             "default   true\n"
             "\n");
+  std::string const text = answer_outline(outline, kSource).at("result.json");
+  EXPECT_THAT(text, StartsWith("{\n  \"name\": \"t\",\n  \"description\": \"does it\",\n  \"args\": [\n    {\n      "
+                               "\"name\": \"A\",\n      \"description\": \"the a\",\n      \"value\": \"1\",\n      "
+                               "\"location\": {"));
+  EXPECT_THAT(text, HasSubstr("    {\n      \"name\": \"s2\",\n      \"required\": true,\n      \"location\": {"));
+  EXPECT_THAT(text, HasSubstr("\"ssh\": ["));
+  EXPECT_THAT(text, HasSubstr("\"sources\": ["));
   EXPECT_EQ(answer_outline({}, kSource).at("result.txt"), "");
 }
 
-TEST(RequestAnswersTest, Lint) {
+TEST(RequestAnswersTest, Lint) {  // F1.13.5
   dockerfile::LintReport report;
   report.warnings = {warning()};
   Answer const answer = answer_lint(report, kSource);
@@ -169,7 +176,7 @@ TEST(RequestAnswersTest, CallsPrintWhatDockerPrints) {
   EXPECT_EQ(render_call({.name = "outline", .json = false, .ignore_status = false}, answer, 0, false), "text\n");
 }
 
-TEST(RequestAnswersTest, AnswersWithoutTextArePrintedByTheirKeys) {
+TEST(RequestAnswersTest, AnswersWithoutTextArePrintedByTheirKeys) {  // F1.13.1
   EXPECT_EQ(render_answer({{"result.json", "{}"}, {"result.txt", "text"}, {"version", "1"}}), "text");
   EXPECT_EQ(render_answer({{"result.json", "{}"}, {"version", "1"}}), "result.json\n{}\n");
 }

@@ -23,7 +23,7 @@ std::vector<std::string> wanted(const std::string& text, const ConvertOptions& o
 const std::string kAlpine = "docker.io/library/alpine:latest";
 const std::string kDigest = "sha256:" + std::string(64, 'a');
 
-TEST(BaseImages, OnlyReachableOnesAndEachOnce) {
+TEST(BaseImages, OnlyReachableOnesAndEachOnce) {  // F1.4.16
   EXPECT_THAT(wanted("FROM unused\nFROM alpine AS a\nFROM alpine\nCOPY --from=a x y\nCOPY --from=busybox:1 x y"),
               ElementsAre(kAlpine + " linux/amd64", "docker.io/library/busybox:1 linux/amd64"));
   EXPECT_THAT(wanted("FROM scratch"), IsEmpty());
@@ -37,7 +37,7 @@ TEST(BaseImages, ArePerPlatform) {
               ElementsAre(kAlpine + " linux/amd64", kAlpine + " linux/arm64"));
 }
 
-TEST(BaseImages, RequestsSayWhatProgressAndErrorsNeed) {
+TEST(BaseImages, RequestsSayWhatProgressAndErrorsNeed) {  // F1.4.7
   auto const requests = list_base_images(parse("# c\nFROM apline", "Dockerfile"), test_options(), {});
   ASSERT_EQ(requests.size(), 1U);
   EXPECT_EQ(requests[0].step_name, "[internal] load metadata for docker.io/library/apline:latest");
@@ -46,7 +46,7 @@ TEST(BaseImages, RequestsSayWhatProgressAndErrorsNeed) {
   EXPECT_EQ(requests[0].span.first_line, 2);
 }
 
-TEST(BaseImages, ConfigIsInherited) {
+TEST(BaseImages, ConfigIsInherited) {  // F1.4.19
   ResolvedImages const images{
       {image_key(kAlpine), image(R"("Env":["A=1"],"User":"u","WorkingDir":"/w","Entrypoint":["e"],"Labels":{"l":"m"})",
                                  R"(,"author":"x","unknown":1)")}};
@@ -67,7 +67,7 @@ TEST(BaseImages, ConfigIsInherited) {
   EXPECT_EQ(lowered.base_image_config, images.begin()->second.config);
 }
 
-TEST(BaseImages, StepNamesCountTheImage) {
+TEST(BaseImages, StepNamesCountTheImage) {  // F1.4.20
   ResolvedImages const images{{image_key(kAlpine), image("")}};
   auto const lowered = convert("FROM alpine\nRUN y", test_options(), images);
   std::vector<std::string> names;
@@ -77,7 +77,7 @@ TEST(BaseImages, StepNamesCountTheImage) {
   EXPECT_THAT(names, testing::UnorderedElementsAre("[1/2] FROM " + kAlpine + "@" + kDigest, "[2/2] RUN y"));
 }
 
-TEST(BaseImages, ImagesWithoutLayersAreScratch) {
+TEST(BaseImages, ImagesWithoutLayersAreScratch) {  // F1.4.5
   ResolvedImages images{{image_key(kAlpine), image("")}};
   images.begin()->second.config = R"({"architecture":"amd64","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":[]}})";
   EXPECT_EQ(ops_of(convert("FROM alpine\nRUN y", test_options(), images)).size(), 1U);
@@ -94,7 +94,7 @@ TEST(Onbuild, TriggersOfImagesRunFirstAndOnce) {  // F10.45
   EXPECT_FALSE(json::parse(lowered.image_config).at("config").as_object().contains("OnBuild"));
 }
 
-TEST(Onbuild, TriggersOfStagesAreForTheirChildren) {
+TEST(Onbuild, TriggersOfStagesAreForTheirChildren) {  // F1.2.13, F1.4.20
   auto const lowered = convert("FROM scratch AS one\nONBUILD RUN <<E\nx\nE\nFROM one AS two\nFROM two\nRUN y");
   std::vector<std::string> names;
   for (const auto& [digest, metadata] : lowered.definition.metadata()) {
@@ -112,7 +112,7 @@ TEST(Onbuild, TriggersMayNeedFurtherImages) {
   EXPECT_EQ(ops_of(convert(text, test_options(), images)).size(), 4U);
 }
 
-TEST(Onbuild, BadTriggersPointAtTheFrom) {
+TEST(Onbuild, BadTriggersPointAtTheFrom) {  // F1.1.24
   ResolvedImages const images{{image_key(kAlpine), image(R"("OnBuild":["COPY x"])")}};
   try {
     (void)convert("\nFROM alpine", test_options(), images);

@@ -41,7 +41,7 @@ std::string attribute(const Lowered& lowered, const std::string& name) {
 
 // ---- git references
 
-TEST(GitReference, IsReadOfAllForms) {
+TEST(GitReference, IsReadOfAllForms) {  // F1.10.3, F1.10.4, F10.104
   struct Row {
     const char* text;
     const char* remote;
@@ -72,7 +72,7 @@ TEST(GitReference, IsReadOfAllForms) {
   }
 }
 
-TEST(GitReference, QueryFlags) {
+TEST(GitReference, QueryFlags) {  // F1.10.5
   auto const bare = try_parse_git_reference("https://h/r.git?keep-git-dir&submodules&fetch-by-commit");
   EXPECT_EQ(bare->keep_git_dir, true);
   EXPECT_EQ(bare->submodules, true);
@@ -93,7 +93,7 @@ TEST(GitReference, IsNotWhatIsNone) {
   }
 }
 
-TEST(GitReference, BadQueriesAreRefusedInBuildKitsWords) {
+TEST(GitReference, BadQueriesAreRefusedInBuildKitsWords) {  // F1.10.5
   struct Row {
     const char* query;
     const char* message;
@@ -121,7 +121,7 @@ TEST(GitReference, BadQueriesAreRefusedInBuildKitsWords) {
 
 // ---- ADD
 
-TEST(AddRemote, RefusesWhatDoesNotFit) {
+TEST(AddRemote, RefusesWhatDoesNotFit) {  // F1.7.21, F1.7.22
   struct Row {
     const char* instruction;
     const char* message;
@@ -141,7 +141,7 @@ TEST(AddRemote, RefusesWhatDoesNotFit) {
   }
 }
 
-TEST(AddRemote, FilesAreNamedByTheUrl) {
+TEST(AddRemote, FilesAreNamedByTheUrl) {  // F1.7.18
   struct Row {
     const char* url;
     const char* name;
@@ -160,7 +160,26 @@ TEST(AddRemote, GithubPathsAreLocal) {
 
 // ---- the main context
 
+TEST(MainContext, SessionsAndKeysOfDirectories) {  // F1.11.12, F1.11.13, F1.10.1
+  auto options = read_options({{"local-sessionid:context", "other"}, {"sharedkey:localdir:src", "key"}});
+  options.build_platform = test_platform();
+  options.session_id = "own";
+  auto const lowered = convert("FROM scratch\nCOPY a /", options);
+  EXPECT_EQ(attribute(lowered, "local.session"), "other");
+  options.named_contexts = {{"src", "local:src"}};
+  std::string const text = "FROM scratch\nCOPY --from=src a /";
+  ResolvedImages known;
+  known[list_base_images(parse(text, "Dockerfile"), options, {}).at(0).key].config = "";
+  auto const named = convert(text, options, known);
+  EXPECT_EQ(attribute(named, "local.session"), "own");
+  EXPECT_EQ(attribute(named, "local.sharedkeyhint"), "context:src-key");
+}
+
+// F1.11.7, F1.11.10, F1.5.20
 TEST(MainContext, OptionsTellWhatItIs) {
+  EXPECT_FALSE(read_options({{"context", "https://h/x.git"}}).remote_context->keep_git_dir);
+  EXPECT_TRUE(read_options({{"context", "https://h/x.git"}, {"build-arg:BUILDKIT_CONTEXT_KEEP_GIT_DIR", "1"}})
+                  .remote_context->keep_git_dir);
   EXPECT_FALSE(read_options({{"context", "./dir"}}).remote_context);
   auto const git = read_options({{"context", "github.com/o/r"}, {"contextsubdir", "d"}}).remote_context;
   EXPECT_EQ(git->kind, RemoteContext::Kind::kGit);
@@ -173,7 +192,7 @@ TEST(MainContext, OptionsTellWhatItIs) {
   EXPECT_THROW((void)read_options({{"context", "https://h/x.git?a=b"}}), Error);
 }
 
-TEST(MainContext, GitReplacesTheDirectory) {
+TEST(MainContext, GitReplacesTheDirectory) {  // F1.10.2
   auto options = read_options({{"context", "https://h/o/r.git#main"}});
   options.build_platform = test_platform();
   auto const lowered = convert("FROM scratch\nCOPY a /", options);
@@ -186,7 +205,7 @@ TEST(MainContext, GitReplacesTheDirectory) {
   EXPECT_EQ(attribute(dated, "git.keepgitdir"), "true");
 }
 
-TEST(MainContext, ArchivesAreUnpackedAndSubdirsTaken) {
+TEST(MainContext, ArchivesAreUnpackedAndSubdirsTaken) {  // F1.10.7, F1.10.11, F1.11.11
   auto options = read_options({{"context", "https://h/x.tar.gz"}, {"contextsubdir", "in/side"}});
   options.build_platform = test_platform();
   auto const ops = ops_of(convert("FROM scratch\nCOPY a /", options));
@@ -199,7 +218,7 @@ TEST(MainContext, ArchivesAreUnpackedAndSubdirsTaken) {
   EXPECT_EQ(remote_context_definition(options).def_size(), 4);
 }
 
-TEST(MainContext, ArchivesAreKnownByTheirHead) {
+TEST(MainContext, ArchivesAreKnownByTheirHead) {  // F1.10.7
   EXPECT_TRUE(is_context_archive("BZh91AY"));
   EXPECT_TRUE(is_context_archive("\x1f\x8b\x08"));
   EXPECT_TRUE(is_context_archive("\xfd" "7zXZ"));
@@ -220,7 +239,7 @@ TEST(MainContext, ArchivesAreKnownByTheirHead) {
 
 // ---- named contexts
 
-TEST(NamedContexts, AreFoundAsPeopleSayTheName) {
+TEST(NamedContexts, AreFoundAsPeopleSayTheName) {  // F1.10.12, F1.11.8
   for (const char* from : {"alpine", "alpine:latest", "docker.io/library/alpine", "library/alpine:latest"}) {
     auto const options = with_contexts({{"alpine", "docker-image://scratch"}});
     EXPECT_EQ(error_of(std::string("FROM ") + from + "\nCOPY a /", options), "") << from;
@@ -228,7 +247,7 @@ TEST(NamedContexts, AreFoundAsPeopleSayTheName) {
   EXPECT_NE(error_of("FROM alpine:3", with_contexts({{"alpine", "docker-image://scratch"}})), "");
 }
 
-TEST(NamedContexts, ThoseForThePlatformComeFirst) {
+TEST(NamedContexts, ThoseForThePlatformComeFirst) {  // F1.10.12, F1.11.8
   auto options = with_contexts({{"a", "https://h/1.git"}, {"a::linux/amd64", "https://h/2.git"},
                                 {"a::linux/arm64", "https://h/3.git"}});
   EXPECT_THAT(identifiers(convert("FROM a\nRUN x", options)), ElementsAre("git://h/2.git"));
@@ -239,7 +258,7 @@ TEST(NamedContexts, ThoseForThePlatformComeFirst) {
   EXPECT_THAT(identifiers(convert("FROM a\nRUN x", options)), ElementsAre("git://h/1.git"));
 }
 
-TEST(NamedContexts, ImagesAreResolvedAndTheirConfigCounts) {
+TEST(NamedContexts, ImagesAreResolvedAndTheirConfigCounts) {  // F1.10.13
   auto const options = with_contexts({{"base", "docker-image://alpine:3"}});
   std::string const text = "FROM base\nRUN x";
   auto const requests = list_base_images(parse(text, "Dockerfile"), options, {});
@@ -252,7 +271,7 @@ TEST(NamedContexts, ImagesAreResolvedAndTheirConfigCounts) {
   EXPECT_EQ(exec.meta().cwd(), "/w");
 }
 
-TEST(NamedContexts, StagesAreReplacedWithoutLookingAtTheirInstructions) {
+TEST(NamedContexts, StagesAreReplacedWithoutLookingAtTheirInstructions) {  // F1.10.18
   auto const options = with_contexts({{"build", "https://h/r.git"}});
   std::string const text =
       "FROM nowhere/at:all AS build\nCOPY --from=not/there x y\nFROM scratch\nCOPY --from=build /a /b";
@@ -263,7 +282,7 @@ TEST(NamedContexts, StagesAreReplacedWithoutLookingAtTheirInstructions) {
   EXPECT_THAT(identifiers(convert(text, target)), ElementsAre("git://h/r.git"));
 }
 
-TEST(NamedContexts, LocalOnesHaveTheirOwnIgnoreFileAndOnlyUsedPaths) {
+TEST(NamedContexts, LocalOnesHaveTheirOwnIgnoreFileAndOnlyUsedPaths) {  // F1.10.15, F1.9.2
   auto const options = with_contexts({{"src", "local:dir"}});
   std::string const text = "FROM scratch\nCOPY --from=src a b/*.c /x/";
   auto const requests = list_base_images(parse(text, "Dockerfile"), options, {});
@@ -293,7 +312,7 @@ TEST(NamedContexts, TargetsAreStagesOfTheFile) {
   EXPECT_THAT(identifiers(replaced), ElementsAre("local://context"));
 }
 
-TEST(NamedContexts, BadOnesAreRefusedInBuildKitsWords) {
+TEST(NamedContexts, BadOnesAreRefusedInBuildKitsWords) {  // F1.10.14, F1.10.17, F1.10.19
   struct Row {
     const char* spec;
     const char* message;
@@ -317,7 +336,7 @@ TEST(NamedContexts, BadOnesAreRefusedInBuildKitsWords) {
   }
 }
 
-TEST(NamedContexts, NeverStandForScratchOrTheContext) {
+TEST(NamedContexts, NeverStandForScratchOrTheContext) {  // F1.10.12
   auto const options = with_contexts({{"scratch", "nonsense"}, {"context", "nonsense"}});
   EXPECT_EQ(error_of("FROM scratch\nCOPY a /", options), "");
 }

@@ -44,12 +44,12 @@ pb::FileActionCopy copy_of(const std::string& instructions) {
 
 const std::string kPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-TEST(Variables, EnvSeesTheValueBeforeTheInstruction) {  // F10.29
+TEST(Variables, EnvSeesTheValueBeforeTheInstruction) {  // F10.29, F1.3.18
   auto const lowered = convert("FROM scratch\nENV a=old\nENV a=new c=$a\nRUN x");
   EXPECT_THAT(env_of(last_exec(lowered)), ElementsAre(kPath, "a=new", "c=old"));
 }
 
-TEST(Variables, ArgsAreEvaluatedFromLeftToRight) {  // F10.30
+TEST(Variables, ArgsAreEvaluatedFromLeftToRight) {  // F10.30, F1.3.19
   auto const lowered = convert("FROM scratch\nARG a=1 b=$a c=${b}x\nRUN x");
   EXPECT_THAT(env_of(last_exec(lowered)), ElementsAre(kPath, "a=1", "b=1", "c=1x"));
 }
@@ -70,13 +70,13 @@ TEST(Variables, GlobalArgsMustBeDeclaredAgain) {  // F10.32
               ElementsAre(kPath, "V=2"));
 }
 
-TEST(Variables, ArgsAreInheritedByChildStages) {  // F10.33
+TEST(Variables, ArgsAreInheritedByChildStages) {  // F10.33, F1.5.7
   auto const lowered = convert("FROM scratch AS one\nARG z=1\nFROM one\nRUN x");
   EXPECT_THAT(env_of(last_exec(lowered)), ElementsAre("z=1", kPath));
   EXPECT_EQ(history_of(lowered).back(), "RUN |1 z=1 /bin/sh -c x # buildkit");
 }
 
-TEST(Variables, UnsetArgsAreInTheHistory) {  // F10.39
+TEST(Variables, UnsetArgsAreInTheHistory) {  // F10.39, F1.5.10, F1.6.6
   auto const history = history_of(convert("FROM scratch\nARG a=1 b\nRUN true"));
   EXPECT_THAT(history, ElementsAre("ARG a=1 b", "RUN |2 a=1 b= /bin/sh -c true # buildkit"));
 }
@@ -89,6 +89,11 @@ TEST(Variables, PlatformArgs) {
   EXPECT_THAT(env_of(last_exec(lowered)),
               ElementsAre(kPath, "TARGETARCH=arm64", "BUILDARCH=amd64", "TARGETPLATFORM=linux/arm64", "TARGETSTAGE=x"));
   EXPECT_EQ(lowered.platform.architecture(), "arm64");
+}
+
+TEST(Variables, ScansAreNotSeenByStages) {  // F1.5.22
+  auto const lowered = convert("FROM scratch\nARG BUILDKIT_SBOM_SCAN_STAGE=true BUILDKIT_SBOM_SCAN_CONTEXT\nRUN x");
+  EXPECT_THAT(env_of(last_exec(lowered)), ElementsAre(kPath));
 }
 
 TEST(Variables, ProxiesAreNoArgs) {
@@ -128,7 +133,9 @@ TEST(Run, HeredocsBecomeScripts) {
   EXPECT_TRUE(last_exec(script).mounts(1).readonly());
 }
 
-TEST(Run, NamesShowValuesOfSetVariables) {
+TEST(Run, NamesShowValuesOfSetVariables) {  // F1.6.7, F1.2.13
+  EXPECT_THAT(names_of(convert("FROM scratch\nRUN --network=none <<E\n\n one\ntwo\nE\n")),
+              ElementsAre("[1/1] RUN --network=none <<E (one...)"));
   EXPECT_THAT(names_of(convert("FROM scratch\nENV a=1\nrun echo \"$a\" $b '$a' \\\n # c\n x")),
               ElementsAre("[1/1] RUN echo \"1\" $b '$a'  x"));
 }
@@ -137,7 +144,7 @@ TEST(Run, NeedsACommand) {
   EXPECT_EQ(error_of("FROM scratch\nRUN []\n"), "RUN [] names no command: arguments are required");
 }
 
-TEST(Run, FlagsReachTheOp) {
+TEST(Run, FlagsReachTheOp) {  // F1.11.21, F1.6.4
   auto options = test_options();
   options.network = pb::HOST;
   options.cgroup_parent = "/c";
@@ -147,7 +154,7 @@ TEST(Run, FlagsReachTheOp) {
   EXPECT_EQ(last_exec(convert("FROM scratch\nRUN --security=insecure x")).security(), pb::INSECURE);
 }
 
-TEST(Copy, Paths) {
+TEST(Copy, Paths) {  // F1.7.3, F1.7.4
   struct Row {
     const char* instructions;
     const char* source;
@@ -205,7 +212,7 @@ TEST(Copy, DocumentsAreExpandedUnlessQuoted) {  // F10.28
   EXPECT_EQ(data("COPY <<-\"b\" /\n\t$v\n\tb\n"), "$v\n");
 }
 
-TEST(Copy, OnlyUsedPathsAreWanted) {
+TEST(Copy, OnlyUsedPathsAreWanted) {  // F1.7.26
   EXPECT_THAT(convert("FROM scratch\nCOPY b/../c a /x\nADD c/*.d /y").context_paths, ElementsAre("a", "c", "c/*.d"));
   EXPECT_TRUE(convert("FROM scratch\nCOPY a .. /x").context_paths.empty());
   EXPECT_THAT(convert("FROM scratch AS u\nCOPY z /\nFROM scratch\nCOPY a /").context_paths, ElementsAre("a"));
@@ -243,11 +250,11 @@ TEST(Config, PortErrors) {
   EXPECT_EQ(error_of("FROM scratch\nSTOPSIGNAL SIGFOO"), "invalid signal: SIGFOO");
 }
 
-TEST(Stages, UnreachableOnesDoNotMatter) {  // F10.43
+TEST(Stages, UnreachableOnesDoNotMatter) {  // F10.43, F1.4.16
   EXPECT_EQ(error_of("FROM scratch AS x\nCOPY --chmod=9 a b\nFROM scratch\nRUN y"), "");
 }
 
-TEST(Stages, Targets) {
+TEST(Stages, Targets) {  // F1.11.2
   auto options = test_options();
   options.target = "ONE";  // F10.40
   EXPECT_EQ(convert("FROM scratch AS One\nRUN x\nFROM scratch", options).target_stage, "one");
@@ -260,6 +267,24 @@ TEST(Stages, LastOfEqualNamesWins) {  // F10.41
   auto const lowered = convert(
       "FROM scratch AS a\nRUN one\nFROM scratch AS a\nRUN two\nFROM scratch\nCOPY --from=A /x /x");
   EXPECT_THAT(names_of(lowered), ElementsAre("[a 1/1] RUN two", "[stage-2 1/1] COPY --from=A /x /x"));
+}
+
+TEST(Stages, NamesOfSteps) {  // F1.4.20
+  std::string const text =
+      "FROM alpine AS one\nWORKDIR /w\nARG TARGETARCH\nRUN x\nADD a /\nONBUILD RUN y\nFROM one\nCOPY b /";
+  ResolvedImages const images{{image_key("docker.io/library/alpine:latest"), image("")}};
+  EXPECT_THAT(names_of(convert("FROM scratch\nWORKDIR /w\nENV a=b\nRUN x")),
+              ElementsAre("[1/2] WORKDIR /w", "[2/2] RUN x"));
+  auto options = test_options();
+  options.multi_platform = true;
+  options.target_platform = test_platform();
+  auto const names = names_of(convert(text, options, images));
+  EXPECT_THAT(names, testing::IsSupersetOf({"[linux/amd64 one 2/4] WORKDIR /w", "[linux/amd64 one 3/4] RUN x",
+                                            "[linux/amd64 one 4/4] ADD a /", "[linux/amd64 stage-1 1/2] ONBUILD RUN y",
+                                            "[linux/amd64 stage-1 2/2] COPY b /"}));
+  options.target_platform->set_architecture("arm64");
+  EXPECT_THAT(names_of(convert("FROM --platform=$BUILDPLATFORM alpine\nARG TARGETPLATFORM\nRUN x", options, images)),
+              testing::Contains("[linux/amd64->arm64 2/2] RUN x"));
 }
 
 TEST(Stages, Errors) {

@@ -24,7 +24,7 @@ std::vector<std::string> read(std::string_view text) {
   return out;
 }
 
-TEST(Statements, ContinuationsAndComments) {
+TEST(Statements, ContinuationsAndComments) {  // F1.1.10, F1.1.11
   EXPECT_THAT(read("FROM a\n  RUN x \\\n  # c\n    y \\  \n\n z\nCMD b"),
               ElementsAre("FROM [a]", "RUN [x     y  z]", "CMD [b]"));
   EXPECT_THAT(read("RUN a\\\\\nCMD b"), ElementsAre("RUN [a\\\\]", "CMD [b]"));
@@ -32,7 +32,7 @@ TEST(Statements, ContinuationsAndComments) {
   EXPECT_THAT(read("\xEF\xBB\xBF" "FROM a\r\nRUN b\\\r\nc\r\n"), ElementsAre("FROM [a]", "RUN [bc]"));
 }
 
-TEST(Statements, LinesAreKnown) {
+TEST(Statements, LinesAreKnown) {  // F1.1.24
   auto const list = read_statements("\n# c\nFROM a\nRUN x \\\n\n y\nCOPY <<E /\nb\nE\n");
   ASSERT_EQ(list.statements.size(), 3U);
   EXPECT_EQ(list.statements[0].lines, (LineRange{3, 3}));
@@ -42,7 +42,7 @@ TEST(Statements, LinesAreKnown) {
   EXPECT_THAT(list.statements[0].comments, ElementsAre("c"));
 }
 
-TEST(Statements, FormsOfArguments) {
+TEST(Statements, FormsOfArguments) {  // F1.1.22
   EXPECT_THAT(read("RUN [\"a\", \"b\"]"), ElementsAre("RUN [a] [b]"));
   EXPECT_THAT(read("CMD [\"a\", 'b']"), ElementsAre("CMD [[\"a\", 'b']]"));
   EXPECT_THAT(read("COPY a  b\t/c"), ElementsAre("COPY [a] [b] [/c]"));
@@ -53,7 +53,7 @@ TEST(Statements, FormsOfArguments) {
   EXPECT_THAT(read("RUN --mount=a  --x y"), ElementsAre("RUN {--mount=a} {--x} [y]"));
 }
 
-TEST(Statements, Heredocs) {
+TEST(Statements, Heredocs) {  // F1.2.3, F1.2.4
   auto const list = read_statements(
       "RUN <<EOF\n a\nEOF\nCOPY <<-\"A\" 3<<B /x/\n\tone\n\tA\n\ttwo\nB\nENV x=<<C\nONBUILD RUN <<D\nd\nD\n");
   ASSERT_EQ(list.statements.size(), 4U);
@@ -68,6 +68,9 @@ TEST(Statements, Heredocs) {
   EXPECT_TRUE(copies[1].expand);
   EXPECT_TRUE(list.statements[2].heredocs.empty());
   EXPECT_EQ(list.statements[3].heredocs.size(), 1U);
+  auto const partly = read_statements("COPY <<E\"O\"F <<'A'B /x/\n$v\nEOF\n$v\nAB\n").statements.at(0).heredocs;
+  ASSERT_EQ(partly.size(), 2U);
+  for (const Heredoc& heredoc : partly) EXPECT_FALSE(heredoc.expand) << heredoc.name;
 }
 
 struct Row {
@@ -98,6 +101,7 @@ INSTANTIATE_TEST_SUITE_P(Lines, ParseErrorTest, testing::Values(
 
 #define ON_LINE_2 "dockerfile parse error on line 2: "
 
+// F1.1.25, F9.1.6, F9.1.11
 INSTANTIATE_TEST_SUITE_P(Instructions, ParseErrorTest, testing::Values(
     Row{"FROM a\nRUNN x", ON_LINE_2 "unknown instruction: RUNN (did you mean RUN?)", 2},
     Row{"FROM a\nrunn x", ON_LINE_2 "unknown instruction: runn (did you mean run?)", 2},
@@ -158,7 +162,7 @@ TEST(Parse, LongLinesAreRefused) {
   EXPECT_STREQ(parsed.errors[0].what(), "dockerfile line greater than max allowed size of 65535");
 }
 
-TEST(Parse, SyntaxIsFoundInAnyCommentStyle) {
+TEST(Parse, SyntaxIsFoundInAnyCommentStyle) {  // F1.1.5
   EXPECT_EQ(detect_syntax("# syntax=docker/dockerfile:1 x\nFROM a"), "docker/dockerfile:1");
   EXPECT_EQ(detect_syntax("#!/usr/bin/x\n// syntax = a/b\n"), "a/b");
   EXPECT_EQ(detect_syntax("{\"syntax\": \"a/c\"}"), "a/c");

@@ -74,6 +74,7 @@ TEST_P(PatternSetTest, IsDockers) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, PatternSetTest, testing::Values(
+    // F1.9.7: what is in an excluded directory is excluded.
     SetRow{{"a"}, "a", true}, SetRow{{"a"}, "a/b", true}, SetRow{{"a"}, "ab", false},
     SetRow{{"a/"}, "a", true}, SetRow{{" a "}, "a", true}, SetRow{{""}, "a", false},
     SetRow{{"*"}, "a/b", true}, SetRow{{"*.md"}, "x/y.md", false}, SetRow{{"**/*.md"}, "y.md", true},

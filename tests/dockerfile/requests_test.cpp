@@ -32,7 +32,7 @@ LintReport lint_of(const std::string& text, const ConvertOptions& options = test
   return lint(parse(text, "Dockerfile"), options, {}, std::nullopt);
 }
 
-TEST(RequestsTest, TargetsAreTheStagesInOrder) {
+TEST(RequestsTest, TargetsAreTheStagesInOrder) {  // F1.13.4, F1.13.8
   auto const targets = list_targets(parse(
       "# base what others start from\nFROM alpine AS base\n\nFROM --platform=$P base\n", "Dockerfile"));
   ASSERT_EQ(targets.size(), 2U);
@@ -50,7 +50,7 @@ TEST(RequestsTest, TargetsOfABadFileAreItsError) {
   EXPECT_THROW((void)list_targets(parse("FRM x", "Dockerfile")), Error);
 }
 
-TEST(RequestsTest, OutlineHasTheArgumentsOfTheTargetAndOfWhatItNeeds) {
+TEST(RequestsTest, OutlineHasTheArgumentsOfTheTargetAndOfWhatItNeeds) {  // F1.13.3, F1.13.8
   Outline const outline = outline_of(
       "FROM scratch AS one\n# A the first\nARG A=1\nFROM scratch AS unused\nARG X=1\n"
       "FROM one AS last\nARG B=$A\nFROM last\nARG C\n");
@@ -94,7 +94,7 @@ TEST(RequestsTest, OutlineHasTheSecretsAndAgentsThatStepsMount) {
   EXPECT_EQ(outline.ssh[0].name, "default");
 }
 
-TEST(RequestsTest, LintLooksAtAllStagesUnlessThereIsATarget) {
+TEST(RequestsTest, LintLooksAtAllStagesUnlessThereIsATarget) {  // F1.13.5, F1.4.16
   std::string const text = "FROM scratch AS one\nMAINTAINER me\nENV a b\nFROM scratch AS two\nWORKDIR x\n";
   EXPECT_THAT(rules_of(lint_of(text)),
               ElementsAre("MaintainerDeprecated", "LegacyKeyValueFormat", "WorkdirRelativePath"));

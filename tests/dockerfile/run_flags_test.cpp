@@ -161,7 +161,7 @@ TEST(RunMount, OfATriggerIsResolvedLikeOthers) {
   EXPECT_EQ(last_exec(convert(text)).mounts(1).dest(), "/t");
 }
 
-TEST(RunMount, SecretsAreStarsInNames) {
+TEST(RunMount, SecretsAreStarsInNames) {  // F1.6.7, F1.6.15
   Lowered const lowered =
       convert("FROM scratch\nENV T=x\nRUN --mount=type=secret,id=t,env=T --mount=type=secret,id=u echo $T\n");
   pb::ExecOp const exec = last_exec(lowered);

@@ -41,6 +41,7 @@ INSTANTIATE_TEST_SUITE_P(Plain, ExpandTest, testing::Values(
     Row{"x\\", "x"}, Row{"'$a'", "$a"}, Row{"\"$a\"", "one"}, Row{"\"\\$a\"", "$a"},
     Row{"\"\\x\"", "\\x"}, Row{"'a\\'", "a\\"}, Row{"\"a 'b'\"", "a 'b'"}, Row{"a b", "a b"}));
 
+// F1.3.2, F1.3.3
 INSTANTIATE_TEST_SUITE_P(Modifiers, ExpandTest, testing::Values(
     Row{"${a:-x}", "one"}, Row{"${unset:-x}", "x"}, Row{"${empty:-x}", "x"}, Row{"${empty-x}", ""},
     Row{"${unset-x}", "x"}, Row{"${a:+x}", "x"}, Row{"${empty:+x}", ""}, Row{"${empty+x}", "x"},

@@ -26,7 +26,7 @@ TEST(SyntaxTest, BuiltInAreTheDockerfileImagesUpToOurVersion) {
   }
 }
 
-TEST(SyntaxTest, TheBuildArgumentIsStronger) {
+TEST(SyntaxTest, TheBuildArgumentIsStronger) {  // F1.1.4, F1.5.16
   std::string const text = "#!/bin/x\n# syntax=a/b:1 more words\nFROM scratch\n";
   auto const written = wanted_frontend(text, {});
   ASSERT_TRUE(written.has_value());

@@ -45,6 +45,11 @@ ok build -t example:1 --build-arg WHO=you "$CONTEXT"
 ok build --no-cache --build-arg WHO=world "$CONTEXT"
 says "to-stderr"
 
+# All of its output, however much (F10.67).
+printf '%sRUN seq 400000\n' "$BASE" >"$WORK/long"
+ok build -f "$WORK/long" "$CONTEXT"
+equal "$(grep -cE '^#[0-9]+ [0-9.]+ [0-9]+$' "$ERR")" 400000
+
 # What is in it.
 ok cobuild build --progress quiet --build-arg WHO=world -o "type=local,dest=$WORK/files" "$CONTEXT"
 equal "$(cat "$WORK/files/greeting")" "hello world"

@@ -38,7 +38,7 @@ equal "$(json "$config" 'j["config"]["Entrypoint"]')" "['/bin/sh', '-c']"
 equal "$(json "$config" 'j["config"]["StopSignal"]')" SIGTERM
 equal "$(json "$config" 'len([h for h in j["history"] if not h.get("empty_layer")]) == len(j["rootfs"]["diff_ids"])')" True
 
-# A file that is ignored, or touched, changes nothing; a file that is used does.
+# A file that is ignored, or touched, changes nothing; a file that is used does (F1.9.9).
 echo other >"$CONTEXT/dir/drop.log"
 touch "$CONTEXT/dir/keep"
 ok build "$CONTEXT"

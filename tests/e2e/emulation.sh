@@ -1,4 +1,4 @@
-# Steps of another architecture: emulated where that can be had, else told how to get it.
+# Steps of another architecture: emulated where that can be had, else told how to get it (F9.1.15).
 source "$(dirname "$0")/lib.sh"
 [ "$(uname -m)" = x86_64 ] || skip "its program is foreign to x86_64 only"
 command -v qemu-aarch64-static >/dev/null || skip "needs qemu-aarch64-static (qemu-user-static)"

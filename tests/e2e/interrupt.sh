@@ -1,4 +1,4 @@
-# Ctrl-C, SIGTERM, and the terminal that is closed: the build ends within a second or two and leaves no process, mount or file.
+# Ctrl-C, SIGTERM, and the terminal that is closed: the build ends within a second or two and leaves no process, mount or file (F9.1.8).
 source "$(dirname "$0")/lib.sh"
 with_busybox
 dockerfile <<DF

@@ -14,12 +14,14 @@ FROM scratch
 ARG TARGETARCH
 COPY --from=each /shared /platform /
 LABEL arch=\$TARGETARCH
+MAINTAINER me
 DF
 platforms=linux/amd64,linux/arm64,linux/arm/v7
 ok build --platform $platforms -t a/b:1 -o "type=oci,tar=false,dest=$WORK/layout" \
   -o "type=local,dest=$WORK/files" -o "type=tar,dest=$WORK/files.tar" --iidfile "$WORK/iid" \
   --metadata-file "$WORK/metadata.json" "$CONTEXT"
 says "[linux/amd64 "
+equal "$(grep -c 'WARN: MaintainerDeprecated' "$ERR")" 1 # F1.12.25
 says "[linux/arm/v7 "
 equal "$(grep -cE '^#[0-9]+ \[.*\] COPY file /shared' "$ERR")" 1
 
@@ -49,13 +51,15 @@ fails build --platform $platforms -o "type=local,dest=$WORK/merged,platform-spli
 says "when split option is disabled"
 absent "$WORK/merged"
 
-# One platform is no index, unless it is asked for.
+# One platform is no index, unless it is asked for (F10.89).
 ok build --platform linux/arm64 -o "type=oci,tar=false,dest=$WORK/one" "$CONTEXT"
 equal "$(json "$WORK/one/index.json" 'j["manifests"][0]["mediaType"]')" application/vnd.oci.image.manifest.v1+json
 ok build --platform linux/arm64 --opt build-arg:BUILDKIT_MULTI_PLATFORM=1 -o "type=oci,tar=false,dest=$WORK/map" "$CONTEXT"
 equal "$(json "$WORK/map/index.json" 'j["manifests"][0]["mediaType"]')" application/vnd.oci.image.index.v1+json
 
-# docker load takes one image; known before anything runs.
+# docker load takes one image; known before anything runs (F10.98).
+fails build --no-cache --platform linux/arm64 --opt multi-platform=true -o "type=docker,dest=$WORK/docker.tar" "$CONTEXT"
+says "docker exporter does not currently support exporting manifest lists"
 fails build --no-cache --platform $platforms -o "type=docker,dest=$WORK/docker.tar" "$CONTEXT"
 one_error
 says "docker exporter does not currently support exporting manifest lists"

@@ -1,4 +1,4 @@
-# Registries that fail: what passes is retried, what does not is said; nothing wrong is kept.
+# Registries that fail: what passes is retried, what does not is said; nothing wrong is kept (F9.1.14).
 source "$(dirname "$0")/lib.sh"
 with_busybox
 make_base_layout "$WORK/layout"

@@ -3,7 +3,7 @@ source "$(dirname "$0")/lib.sh"
 start_web_server
 make_repositories
 
-# A repository: its Dockerfile, all of it but .git, and no .dockerignore.
+# A repository: its Dockerfile, all of it but .git, and no .dockerignore (F1.10.2, F1.9.2).
 ok build -o "type=local,dest=$WORK/git1" "$WEB/git/main.git"
 equal "$(cat "$WORK/git1/a")" two
 [ -f "$WORK/git1/.dockerignore" ] || fail "the context was filtered"
@@ -21,7 +21,7 @@ one_error
 says "failed to read dockerfile: open nosuch"
 says "$WEB/git/main.git"
 
-# An archive by HTTP, packed in any way, and a plain Dockerfile.
+# An archive by HTTP, packed in any way, and a plain Dockerfile (F1.10.7, F1.10.8, F10.105).
 mkdir "$WORK/tree" "$WORK/tree/sub"
 printf 'FROM scratch\nCOPY . /\n' >"$WORK/tree/dockerfile"
 printf 'FROM scratch\nCOPY one /two\n' >"$WORK/tree/sub/Other"
@@ -48,7 +48,7 @@ fails build "$WEB/gone"
 one_error
 says "invalid response status 404"
 
-# On stdin: through a pipe, with the Dockerfile named, a Dockerfile by itself, and what is neither.
+# On stdin (F1.10.9): through a pipe, with the Dockerfile named, a Dockerfile by itself, and what is neither.
 cat "$WORK/web/context.tar" | cobuild build --progress plain -f sub/Other -o "type=local,dest=$WORK/in1" - >"$OUT" 2>"$ERR" ||
   fail "a pipe"
 equal "$(ls "$WORK/in1")" two
@@ -68,7 +68,7 @@ printf 'FROM scratch\nCOPY x /\n' >"$WORK/df"
 fails cobuild_stdin "$WORK/df" build -
 says '"/x": not found'
 
-# By name: a directory with its own .dockerignore, a repository, a file, a stage, nothing, a layout.
+# By name (F1.10.16, F1.10.18): a directory with its own .dockerignore, a repository, a file, a stage, nothing, a layout.
 mkdir -p "$WORK/named/deep"
 echo kept >"$WORK/named/kept"
 echo ignored >"$WORK/named/ignored"
@@ -93,12 +93,12 @@ cmp "$WORK/named1/stage" "$CONTEXT/Dockerfile"
 says "[context dir] load .dockerignore"
 says "[context dir] load from client"
 
-# Only what is used of a named directory is read.
+# Only what is used of a named directory is read (F1.10.15, F1.7.26).
 chmod 000 "$WORK/named/deep/unread"
 printf 'FROM scratch\nCOPY --from=dir kept /\n' >"$CONTEXT/Dockerfile"
 ok build --build-context "dir=$WORK/named" "$CONTEXT"
 
-# An OCI layout as a base, by tag; its config counts.
+# An OCI layout as a base (F1.10.14), by tag; its config counts.
 with_busybox
 make_base_layout "$WORK/layout"
 printf 'FROM some/image\nRUN echo $PATH > /path\n' >"$CONTEXT/Dockerfile"

@@ -1,4 +1,4 @@
-# ADD of URLs and of repositories: what comes out, what is asked of the server, and what is refused.
+# ADD of URLs (F1.7.18) and of repositories (F1.7.22): what comes out, what is asked of the server, and what is refused.
 source "$(dirname "$0")/lib.sh"
 start_web_server
 make_repositories
@@ -29,7 +29,7 @@ equal "$(cat "$WORK/out/tagged/a")" one
 equal "$(git -c safe.directory='*' -C "$WORK/out/tagged" describe --tags)" v1
 equal "$(git -c safe.directory='*' -C "$WORK/out/tagged" remote get-url origin)" "$WEB/git/main.git"
 equal "$(ls -A "$WORK/out/part")" run
-equal "$(cat "$WORK/out/super/mods/sub/s")" sub
+equal "$(cat "$WORK/out/super/mods/sub/s")" sub # F1.10.6
 absent "$WORK/out/super/mods/sub/.git"
 equal "$(ls -A "$WORK/out/flat/mods/sub")" ""
 ! grep -rq "$STORE" "$WORK/out" || fail "a path of ours is in the result"
@@ -70,7 +70,7 @@ one "ADD --checksum=0123456789 $WEB/git/main.git#main /x"
 fails build "$CONTEXT"
 says "expected checksum to match 0123456789, got $commit"
 
-# By commit, also one that no ref has any more.
+# By commit, also one that no ref has any more (F10.103).
 old=$(git -C "$WORK/web/git/main.git" rev-parse main~1)
 one "ADD $WEB/git/main.git#$old /x"
 ok build -o "type=local,dest=$WORK/out3" "$CONTEXT"

@@ -47,11 +47,12 @@ prints "Check complete, no warnings found."
 fails build --build-arg BUILDKIT_DOCKERFILE_CHECK=error=true "$CONTEXT"
 says "lint violation found for rules: LegacyKeyValueFormat"
 ok build "$CONTEXT"
+matches "^$(sed -n 's/ \[internal\] load build definition .*//p' "$ERR") WARN: LegacyKeyValueFormat" # F9.1.10
 says "WARN: LegacyKeyValueFormat: \"ENV key=value\" should be used instead of legacy \"ENV key value\" format (line 8)"
 fails build --call nonsense "$CONTEXT"
 one_error
 
-# As buildctl has it: the text, and success whatever it says.
+# As buildctl has it (F1.11.27): the text, and success whatever it says.
 ok build --frontend dockerfile.v0 --local "context=$CONTEXT" --local "dockerfile=$CONTEXT" \
   --opt requestid=frontend.lint
 prints "WARNING: LegacyKeyValueFormat"
@@ -60,6 +61,11 @@ ok build --frontend dockerfile.v0 --local "context=$CONTEXT" --local "dockerfile
 prints "outline              1.0.0   List all parameters current build target supports"
 fails build --frontend dockerfile.v0 --local "context=$CONTEXT" --opt requestid=frontend.nonsense
 says "unsupported request frontend.nonsense"
+ok build --frontend dockerfile.v0 --local "context=$CONTEXT" --local "dockerfile=$CONTEXT" \
+  --opt requestid=frontend.convertllb # F1.13.6
+sed 1d "$OUT" >"$WORK/llb.json"
+equal "$(json "$WORK/llb.json" 'sorted(j)')" "['def', 'metadata', 'source']"
+equal "$(json "$WORK/llb.json" '"local://context" in str(j["def"])')" True
 
 # All errors of a file, each with its place.
 dockerfile <<'DF'

@@ -13,7 +13,8 @@ says 'process "/bin/sh -c echo before; echo of-the-failure >&2; exit 7" did not 
 says "Dockerfile:5"
 says '   5 | >>> RUN echo before'
 matches '^ > \[.*\] RUN echo before'
-absent "$WORK/image.tar"
+matches '^error: failed to solve: process ' # F9.1.1
+absent "$WORK/image.tar" # F9.1.9
 absent "$WORK/metadata.json"
 
 # The failure is not cached, what was before it is.
@@ -39,7 +40,7 @@ fails build "$CONTEXT"
 one_error
 says "/no/such/program"
 
-# What failed in one branch stops the other.
+# What failed in one branch stops the other, which ran at the same time (F1.4.17).
 dockerfile <<DF
 $BASE
 FROM base AS slow

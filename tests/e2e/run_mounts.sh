@@ -69,7 +69,7 @@ mounts third 1
 ok build --no-cache "$CONTEXT"
 says "lines=1"
 
-# ---- sharing: a locked one waits, also for a process that is killed; a private one does not wait
+# ---- sharing (F1.6.12): a locked one waits, also for a process that is killed; a private one does not wait
 dockerfile <<DF
 $BASE
 RUN --mount=type=cache,id=one,target=/k,sharing=locked echo in >> /k/in; sleep 300

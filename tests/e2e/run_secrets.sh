@@ -1,4 +1,4 @@
-# Secrets reach the step and nothing else (F1.6.14 to F1.6.16, F7.3.1, F7.3.2, F10.56, F10.57).
+# Secrets reach the step and nothing else (F1.6.14, F1.6.15, F1.6.16, F9.1.13, F7.3.1, F7.3.2, F10.56, F10.57).
 source "$(dirname "$0")/lib.sh"
 with_busybox
 # What is looked for is never written to a file but the secret's own.

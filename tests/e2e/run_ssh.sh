@@ -1,4 +1,4 @@
-# SSH agents and keys, lent to a step (F1.6.17, F7.3.3 to F7.3.5, F10.58).
+# SSH agents and keys, lent to a step (F1.6.17, F7.3.3 to F7.3.5, F9.1.13, F10.58).
 source "$(dirname "$0")/lib.sh"
 with_busybox
 for program in ssh-agent ssh-add ssh-keygen; do command -v "$program" >/dev/null || skip "needs openssh-client"; done

@@ -172,7 +172,7 @@ TEST_F(ExecMountsTest, OneCacheAtTwoPlacesIsOneDirectory) {
   EXPECT_TRUE(mounted("/b")->read_only);
 }
 
-TEST_F(ExecMountsTest, CachesAreSharedOrHadAlone) {
+TEST_F(ExecMountsTest, CachesAreSharedOrHadAlone) {  // F1.6.12
   auto const source_of = [this](pb::CacheSharingOpt sharing) {
     pb::Op op = exec_op();
     add_cache(op, "/a", "id", sharing);

@@ -176,7 +176,7 @@ TEST_F(FileActions, F2_4_5_AlwaysReplace) {
   EXPECT_EQ(listing(dst()), "x 0644 file\ny/ 0755\ny/z 0644 z\n");
 }
 
-TEST_F(FileActions, F10_5_TheLastSourceWins) {
+TEST_F(FileActions, F1_7_8_F10_5_TheLastSourceWins) {
   put_text(src() / "a", "A");
   put_text(src() / "b", "B");
   run(copy("/[ab]", "/x"));
@@ -211,13 +211,13 @@ TEST_F(FileActions, F10_7_EscapedBrackets) {
   EXPECT_EQ(listing(dst()), "x 0644 0\n");
 }
 
-TEST_F(FileActions, F10_8_DotDotStaysInside) {
+TEST_F(FileActions, F1_7_3_F10_8_DotDotStaysInside) {
   put_text(src() / "a", "A");
   run(copy("/../../a", "/../../b"));
   EXPECT_EQ(listing(dst()), "b 0644 A\n");
 }
 
-TEST_F(FileActions, F10_10_LinksAsSources) {
+TEST_F(FileActions, F1_7_10_F10_10_LinksAsSources) {
   put_text(src() / "real/f", "F");
   fs::create_symlink("/real", src() / "abs");
   fs::create_symlink("f", src() / "real/inner");
@@ -264,7 +264,7 @@ TEST_F(FileActions, F1_7_11_MetadataIsKept) {
       << "a context must not hide what is below a layer";
 }
 
-TEST_F(FileActions, F1_7_11_LocalFilesAreRoots) {
+TEST_F(FileActions, F1_7_11_F10_23_LocalFilesAreRoots) {
   put_text(src() / "f", "F");
   ASSERT_EQ(::chown((src() / "f").c_str(), 11, 22), 0);
   run(copy("/f", "/x"), FileTree::Kind::kLocal);

@@ -80,7 +80,7 @@ TEST(GitRequest, RefusesWhatWouldBeAnOptionOrALocalFile) {
   EXPECT_THAT(error_of("git://h/r", {{"git.sig.pubkey", "x"}}), HasSubstr("not supported yet"));
 }
 
-TEST(GitRevision, IsChosenAmongRefs) {
+TEST(GitRevision, IsChosenAmongRefs) {  // F1.10.4, F10.103
   struct Row {
     const char* ref;
     std::string output;

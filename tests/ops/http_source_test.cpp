@@ -30,7 +30,7 @@ HttpRequest request_of(const std::string& url, std::map<std::string, std::string
   return parse_http_request(source);
 }
 
-TEST(HttpRequest, NamesAreOneComponent) {
+TEST(HttpRequest, NamesAreOneComponent) {  // F10.22
   struct Row {
     const char* url;
     const char* filename;
@@ -68,7 +68,7 @@ TEST(HttpRequest, AttributesAreRead) {
   EXPECT_THROW((void)request_of("https://h/a", {{"http.sig.pubkey", "x"}}), Error);
 }
 
-/// What BuildKit's exported cache says of the same downloads.
+/// What BuildKit's exported cache says of the same downloads (F1.7.24).
 TEST(HttpRequest, KeysAreBuildKits) {
   auto const request = request_of("http://127.0.0.1:1/f.txt", {{"http.filename", "f.txt"}});
   Digest const content = Digest::of(std::string_view("file\n"));
@@ -77,6 +77,11 @@ TEST(HttpRequest, KeysAreBuildKits) {
             "sha256:824d4854097fc31c3f89fc778062f118c740ef28e7168115c545f2ccdc87e39f");
   EXPECT_EQ(root(http_key(request, "f.txt", content, "")),
             "sha256:3332a72fe1dd6c662a7cdbd53271a49fdf3389a55cb5ee24fd8776b2ec6b1fd4");
+  auto const elsewhere = request_of("https://other/place", {{"http.filename", "f.txt"}});
+  EXPECT_EQ(http_key(elsewhere, "f.txt", content, ""), http_key(request, "f.txt", content, ""));
+  EXPECT_NE(http_key(request, "g.txt", content, ""), http_key(request, "f.txt", content, ""));
+  auto const executable = request_of("http://127.0.0.1:1/f.txt", {{"http.filename", "f.txt"}, {"http.perm", "0755"}});
+  EXPECT_NE(http_key(executable, "f.txt", content, ""), http_key(request, "f.txt", content, ""));
 }
 
 class HttpFilesTest : public testing::Test {
@@ -149,7 +154,7 @@ class HttpFilesTest : public testing::Test {
   }
 };
 
-TEST_F(HttpFilesTest, HaveTheMetadataAskedFor) {
+TEST_F(HttpFilesTest, HaveTheMetadataAskedFor) {  // F1.7.18, F10.22
   server_.when("GET", "/f", reply("hello", {{"Last-Modified", "Sun, 09 Sep 2001 01:46:40 GMT"}}), 2);
   HttpFile const plain = fetch(request_of(server_.url("/f")));
   EXPECT_EQ(content_of(plain), "hello");
@@ -173,7 +178,7 @@ TEST_F(HttpFilesTest, WithoutADateAreOfTheEpoch) {
   EXPECT_EQ(file.last_modified, "");
 }
 
-TEST_F(HttpFilesTest, AreNotDownloadedWhileTheTagStands) {
+TEST_F(HttpFilesTest, AreNotDownloadedWhileTheTagStands) {  // F1.7.24
   server_.when("GET", "/f", reply("hello", {{"ETag", "W/\"1\""}}));
   HttpFile const first = fetch(request_of(server_.url("/f")));
   server_.when("HEAD", "/f", reply("", {{"ETag", "\"1\""}}));

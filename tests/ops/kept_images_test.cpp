@@ -174,7 +174,7 @@ class KeptImagesResolveTest : public KeptImagesTest {
   }
 };
 
-TEST_F(KeptImagesResolveTest, TheRegistryComesFirstUnlessAskedOtherwise) {
+TEST_F(KeptImagesResolveTest, TheRegistryComesFirstUnlessAskedOtherwise) {  // F1.11.15
   oci::ExportImage const image = make_image();
   ops::keep_image(process.store(), oci::Reference::parse("a:1"), image, {add_layer()});
   ops::ResolvedImage const found = resolve("docker.io/library/a:1", ops::ResolveMode::kDefault);

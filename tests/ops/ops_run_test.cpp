@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <sys/xattr.h>
+
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 
@@ -194,17 +196,22 @@ TEST_F(OpsRun, ACancelledCopyLeavesNothing) {
 
 // ---- contents
 
-TEST_F(OpsRun, ContentIsWhatTheFilesAre) {
+TEST_F(OpsRun, ContentIsWhatTheFilesAre) {  // F1.7.23
   put_text(context() / "d/a", "A");
   put_text(context() / "other", "1");
   Digest const first = content(local(), "/d");
   put_text(context() / "other", "2");
   EXPECT_EQ(content(local(), "/d"), first) << "what is not selected does not count";
   test::set_time(context() / "d/a", 12345);
-  EXPECT_EQ(content(local(), "/d"), first) << "1.7.23: times do not count";
+  EXPECT_EQ(content(local(), "/d"), first) << "times do not count";
   ::chmod((context() / "d/a").c_str(), 0600);
   EXPECT_NE(content(local(), "/d"), first) << "modes do";
   ::chmod((context() / "d/a").c_str(), 0644);
+  std::string const capability("\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 20);
+  ASSERT_EQ(::setxattr((context() / "d/a").c_str(), "security.capability", capability.data(), capability.size(), 0), 0);
+  EXPECT_NE(content(local(), "/d"), first) << "attributes do";
+  ASSERT_EQ(::removexattr((context() / "d/a").c_str(), "security.capability"), 0);
+  EXPECT_EQ(content(local(), "/d"), first);
   put_text(context() / "d/a", "B");
   EXPECT_NE(content(local(), "/d"), first);
 }
@@ -283,7 +290,7 @@ TEST_F(OpsRun, LocalSourcesAreFiltered) {
   EXPECT_THAT(step.statuses, testing::Contains("transferring context: 2"));
 }
 
-TEST_F(OpsRun, FollowPathsTakeLinkTargetsAlong) {
+TEST_F(OpsRun, FollowPathsTakeLinkTargetsAlong) {  // F1.7.26
   put_text(context() / "real/f", "F");
   put_text(context() / "unused", "U");
   fs::create_symlink("real/f", context() / "l1");

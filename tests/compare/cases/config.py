@@ -2,7 +2,7 @@
 
 from ..case import Dir, File, case
 
-case("nothing", "F10.85: an empty image", """
+case("nothing", "F1.4.5, F10.85: an empty image", """
 FROM scratch
 """)
 case("only_env", "F10.85: metadata only", """
@@ -13,7 +13,7 @@ LABEL l=m
 case("base_alone", "a base and nothing else", """
 FROM base
 """)
-case("rich_alone", "everything inherited", """
+case("rich_alone", "F1.4.19: everything inherited", """
 FROM rich
 """)
 case("docker_base", "a base with docker's media types", """
@@ -100,7 +100,7 @@ ENV A="<&>" B='é\u2028x'
 LABEL l=<&>
 CMD ["<&>"]
 """)
-case("shell_form_after_shell", "F1.8.8", """
+case("shell_form_after_shell", "F1.6.1, F1.8.8", """
 FROM base
 SHELL ["/bin/sh", "-ec"]
 CMD a b

@@ -12,7 +12,7 @@ case("file", "one file to a new name", """
 FROM base
 COPY a.txt /new
 """, {"a.txt": "hello\n"})
-case("file_into_slash", "F10.25: a slash makes a directory", """
+case("file_into_slash", "F1.7.4, F10.25: a slash makes a directory", """
 FROM base
 COPY a.txt /fresh/deep/
 """, {"a.txt": "hello\n"})
@@ -21,7 +21,7 @@ FROM base
 COPY a.txt /fresh/.
 COPY a.txt /other/./
 """, {"a.txt": "hello\n"})
-case("file_new_parents", "missing parents of a file are made", """
+case("file_new_parents", "F1.7.4: missing parents of a file are made", """
 FROM base
 COPY a.txt /one/two/three
 """, {"a.txt": "hello\n"})
@@ -123,7 +123,7 @@ case("tree_subdirectory_exists", "F10.1: subdirectories that exist take the sour
 FROM base
 COPY tree /data
 """, TREE)
-case("tree_onto_file", "F10.4: refused", """
+case("tree_onto_file", "F10.4, F10.108: refused", """
 FROM base
 COPY tree /data/a
 """, TREE, says="cannot copy to non-directory")
@@ -199,7 +199,7 @@ case("several", "several files, a tree among them", """
 FROM base
 COPY a.txt tree b.txt /all/
 """, {"a.txt": "a\n", "b.txt": "b\n", "tree/c": "c\n"})
-case("several_no_slash", "F10.5: several onto a name: the last one stays", """
+case("several_no_slash", "F1.7.8, F10.5: several onto a name: the last one stays", """
 FROM base
 COPY a.txt b.txt /x
 """, {"a.txt": "a\n", "b.txt": "b\n"})
@@ -282,7 +282,7 @@ FROM base AS one
 FROM base
 COPY --from=one /nope /x/
 """)
-case("link_source", "F10.10: followed", """
+case("link_source", "F1.7.10, F10.10: followed", """
 FROM base
 COPY l /f
 COPY ld /d
@@ -713,7 +713,7 @@ case("source_slash_file", "a slash after a file's name", """
 FROM base
 COPY a.txt/ /x
 """, {"a.txt": "a\n"})
-case("source_dots", "dots in sources", """
+case("source_dots", "F1.7.3: dots in sources", """
 FROM scratch
 COPY ./d/../a.txt /1
 COPY d/./e//f /2

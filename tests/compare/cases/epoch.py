@@ -4,7 +4,7 @@ from ..case import case
 
 EPOCH = ["--opt", "build-arg:SOURCE_DATE_EPOCH=1600000000"]
 
-case("history", "F1.5.25: created times", """
+case("history", "F1.5.25, F1.11.30: created times", """
 FROM base
 ENV A=1
 COPY a.txt /new/x

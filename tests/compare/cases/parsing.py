@@ -2,7 +2,7 @@
 
 from ..case import case
 
-case("escape_directive", "F1.1.3", """# escape=`
+case("escape_directive", "F1.1.3, F1.2.8, F10.50", """# escape=`
 FROM base
 ENV A=`
 b C=c`$d E=x\\y
@@ -47,7 +47,7 @@ case("crlf", "F1.1.13", b"FROM base\r\nENV A=b \\\r\n  C=d\r\nRUN echo x > /x\r\
 case("crlf_run_heredoc", "F1.1.13: a script with carriage returns", b"FROM base\r\nRUN <<EOF\r\necho a > /a\r\necho b > /b\r\nEOF\r\n")
 case("no_newline_at_end", "the last line has none", b"FROM base\nENV A=b")
 case("continuation_at_end", "the last line goes on", b"FROM base\nENV A=b \\\n")
-case("continuations", "F1.1.9 to F1.1.12", r"""
+case("continuations", "F1.1.9, F1.1.10, F1.1.11, F1.1.12", r"""
 FROM base
 RUN echo a \
 # comment
@@ -111,7 +111,7 @@ case("run_before_from", "F1.1.17", """
 RUN x
 FROM base
 """)
-case("unknown_instruction", "F1.1.18", """
+case("unknown_instruction", "F1.1.18, F9.1.6", """
 FROM base
 RUNN x
 """)

@@ -71,7 +71,7 @@ RUN id > /tmp/11
 USER :88
 RUN id > /tmp/12
 """)
-case("user_of_base", "the base's user", """
+case("user_of_base", "F1.6.4: the base's user", """
 FROM rich
 RUN id > i; pwd > p; env | grep -E '^(A|B|HOME)' | sort > e
 """)
@@ -273,7 +273,7 @@ case("proc_and_dev", "what is mounted leaves nothing", """
 FROM base
 RUN touch /dev/mine /tmp/t; echo x > /dev/shm/y; ls /proc/self > /dev/null; mkdir -p /dev/d
 """)
-case("hostname", "F1.5.18", """
+case("hostname", "F1.5.18, F1.6.4", """
 FROM base
 RUN hostname > /h
 """)

@@ -2,7 +2,7 @@
 
 from ..case import case
 
-case("forms", "F1.3.1 to F1.3.3", r"""
+case("forms", "F1.3.1, F1.3.2, F1.3.3", r"""
 FROM base
 ENV set=S empty=
 LABEL a=$set b=${set} c=${set}x d=$setx e=$NOPE f=${NOPE} g=$ h=a$ i=$$ j=$1 k=${1} l=$@ m=$%
@@ -35,7 +35,7 @@ FROM base
 ENV v=x
 LABEL a=${v#\x}
 """)
-case("quotes", "F1.3.12 to F1.3.14", r"""
+case("quotes", "F1.3.12, F1.3.13, F1.3.14", r"""
 FROM base
 ENV V=v
 LABEL a='$V' b="$V" c=\$V d="\$V" e="\V" f='\V' g=\V h="a'$V'b" i='a"$V"b' j=a"b"'c'd k="\"" l=\' m="\\$V" n=\\$V
@@ -55,7 +55,7 @@ FROM base
 ENV q="x y"
 ENV a="${q#x }"
 """)
-case("not_in_run", "F1.3.17, F10.38", """
+case("not_in_run", "F1.3.17, F1.6.1, F10.38", """
 FROM base
 ENV X=x
 RUN ["/bin/echo", "$X"]
@@ -64,7 +64,7 @@ ENTRYPOINT ["$X"]
 HEALTHCHECK CMD $X
 RUN echo '$X' "$X" > /x
 """)
-case("arg_default", "F1.5.2 to F1.5.5", """
+case("arg_default", "F1.5.2, F1.5.3, F1.5.4, F1.5.5", """
 FROM base
 ARG A=1
 ARG B
@@ -139,7 +139,7 @@ ARG A=1
 FROM base
 RUN echo "[$A]" > /x
 """)
-case("arg_inherited", "F10.33", """
+case("arg_inherited", "F1.5.7, F10.33", """
 FROM base AS one
 ARG z=zz
 FROM one
@@ -165,7 +165,7 @@ FROM base
 ARG A="a b" B='c d' C=e\ f D="$A" E='$A'
 RUN echo "[$A][$B][$C][$D][$E]" > /x
 """)
-case("run_history", "F10.39", """
+case("run_history", "F1.5.10, F1.6.6, F10.39", """
 FROM base
 ARG a=1
 ARG b
