@@ -24,6 +24,7 @@ equal "$(tar -xOf "$WORK/files.tar" d/e/f)" data
 equal "$(cat "$WORK/files/d/e/f")" data
 equal "$(readlink "$WORK/files/d/e/link")" f
 equal "$(stat -c %a "$WORK/files/d")" 750
+equal "$(stat -c %u:%a "$WORK/files" "$WORK/files/d/e/f" | xargs)" "$(id -u):700 $(id -u):644" # F10.94
 
 # The digests that are told are those that are written.
 digest=$(json "$WORK/metadata.json" 'j["containerimage.digest"]')
