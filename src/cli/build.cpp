@@ -12,10 +12,12 @@
 
 #include "cli/commands.hpp"
 #include "cli/dockerfile_frontend.hpp"
+#include "cli/export_options.hpp"
 #include "cli/exporting.hpp"
 #include "cli/image_loader.hpp"
 #include "cli/internal_step.hpp"
 #include "cli/missing_source.hpp"
+#include "cli/platform_check.hpp"
 #include "cli/preflight.hpp"
 #include "cli/progress_display.hpp"
 #include "cli/remedies.hpp"
@@ -171,7 +173,12 @@ Task<Plan> plan_build(const BuildOptions& options, Workspace& workspace,
   FrontendResult frontend =
       co_await run_dockerfile_frontend(options, llb::host_platform(), workspace, progress);
   ignore = frontend.ignore;
-  co_return make_plan(std::move(frontend));
+  Plan plan = make_plan(std::move(frontend));
+  auto const platform = options.frontend_options.find("platform");
+  plan.result.warnings = platform_warnings(
+      platform == options.frontend_options.end() ? "" : platform->second, platforms_of(plan.result),
+      plan.result.is_multi_platform);
+  co_return plan;
 }
 
 /// THE BUILD: what to build, build it, write it. Returns what became of it.

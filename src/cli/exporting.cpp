@@ -2,16 +2,12 @@
 
 #include <unistd.h>
 
-#include <algorithm>
-#include <array>
-#include <charconv>
-#include <chrono>
 #include <fcntl.h>
 #include <utility>
 
+#include "cli/export_options.hpp"
 #include "cli/image_push.hpp"
 #include "cli/internal_step.hpp"
-#include "cli/push_options.hpp"
 #include "cli/remedies.hpp"
 #include "core/async/concurrency.hpp"
 #include "core/base/error.hpp"
@@ -21,117 +17,14 @@
 #include "oci/export_tree.hpp"
 #include "oci/image_config_patch.hpp"
 #include "oci/spec/image_config.hpp"
-#include "oci/spec/reference.hpp"
+#include "oci/spec/media_type.hpp"
 #include "ops/images.hpp"
 #include "ops/kept_images.hpp"
 
 namespace cobuild::cli {
 namespace {
 
-/// An --output's attributes, read (F4.2, F4.3.1, F4.4.1).
-struct ExportOptions {
-  std::vector<std::string> names;
-  ops::SealRequest seal;
-  bool tar = true;
-  bool rewrite_timestamp = false;
-  std::optional<Timestamp> epoch;
-  bool delete_extra = false;  ///< local, mode=delete.
-  bool platform_split = true;  ///< local: each platform in a directory of its own (F4.4.1).
-  std::map<std::string, std::string> annotations;
-  std::map<std::string, std::string> descriptor_annotations;
-  bool annotates_index = false;
-};
-
-constexpr std::array<std::string_view, 5> kExporters = {"image", "oci", "docker", "tar", "local"};
-
 [[noreturn]] void refuse(const std::string& what) { throw Error(ErrorKind::kInvalidInput, what); }
-
-int parse_int(const std::string& key, const std::string& value) {
-  int number = 0;
-  auto const [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-  if (error != std::errc() || end != value.data() + value.size()) {
-    refuse("non-integer value \"" + value + "\" specified for " + key);
-  }
-  return number;
-}
-
-std::optional<Timestamp> parse_epoch(const std::string& value) {
-  if (value.empty()) return std::nullopt;
-  std::int64_t seconds = 0;
-  auto const [end, error] = std::from_chars(value.data(), value.data() + value.size(), seconds);
-  if (error != std::errc() || end != value.data() + value.size()) {
-    refuse("invalid SOURCE_DATE_EPOCH: " + value);
-  }
-  return Timestamp(std::chrono::seconds(seconds));
-}
-
-oci::Compression parse_compression(const std::string& value) {
-  if (value == "estargz") {
-    throw Error(ErrorKind::kUnsupported, "compression=estargz is not supported yet");
-  }
-  if (value == "uncompressed") return oci::Compression::kNone;
-  if (value == "gzip") return oci::Compression::kGzip;
-  if (value == "zstd") return oci::Compression::kZstd;
-  refuse("unsupported compression type " + value + ": use gzip, zstd or uncompressed");
-}
-
-std::vector<std::string> parse_names(const std::string& value) {
-  std::vector<std::string> names;
-  for (std::size_t start = 0; start <= value.size() && !value.empty();) {
-    std::size_t const end = std::min(value.find(',', start), value.size());
-    std::string const name = value.substr(start, end - start);
-    try {
-      names.push_back(oci::Reference::parse(name).to_string());
-    } catch (const Error& e) {
-      throw e.with_context("failed to parse " + name);
-    }
-    start = end + 1;
-  }
-  return names;
-}
-
-/// "annotation[-TYPE][[PLATFORM]].KEY" (F4.2).
-void parse_annotation(const std::string& key, const std::string& value, ExportOptions& options) {
-  std::string kind = key.substr(std::string_view("annotation").size());
-  std::size_t const dot = kind.find('.');
-  if (dot == std::string::npos) return;
-  std::string const name = kind.substr(dot + 1);
-  kind.resize(dot);
-  if (kind.ends_with(']')) {
-    throw Error(ErrorKind::kUnsupported, key + ": annotations of one platform are not supported yet: "
-                                               "leave out the platform");
-  }
-  if (kind.empty() || kind == "-manifest") {
-    options.annotations[name] = value;
-  } else if (kind == "-manifest-descriptor") {
-    options.descriptor_annotations[name] = value;
-  } else if (kind == "-index" || kind == "-index-descriptor") {
-    options.annotates_index = true;
-  } else if (kind.starts_with('-')) {
-    refuse("unrecognized annotation type " + kind.substr(1));
-  }
-}
-
-ExportOptions parse_options(const OutputOptions& output) {
-  ExportOptions options;
-  for (const auto& [key, value] : output.attributes) {
-    if (key == "name" && output.type != "image") options.names = parse_names(value);
-    if (key == "compression") options.seal.compression = parse_compression(value);
-    if (key == "compression-level") options.seal.level = parse_int(key, value);
-    if (key == "force-compression") options.seal.force = parse_bool(key, value);
-    if (key == "oci-mediatypes") options.seal.oci_media_types = parse_bool(key, value);
-    if (key == "tar") options.tar = parse_bool(key, value);
-    if (key == "rewrite-timestamp") options.rewrite_timestamp = parse_bool(key, value);
-    if (key == "source-date-epoch") options.epoch = parse_epoch(value);
-    if (key == "mode" && value != "copy" && value != "delete") {
-      refuse("invalid mode " + value + " for the local exporter: use copy or delete");
-    }
-    if (key == "mode") options.delete_extra = value == "delete";
-    if (key == "platform-split") options.platform_split = parse_bool(key, value);
-    if (key.starts_with("annotation")) parse_annotation(key, value, options);
-  }
-  return options;
-}
 
 /// How many of the lowest layers are the base image's: they are never rewritten (F10.95).
 std::size_t count_base_layers(const BuiltTarget& target) {
@@ -139,10 +32,17 @@ std::size_t count_base_layers(const BuiltTarget& target) {
   return oci::parse_image_config(*target.base_image_config).diff_ids.size();
 }
 
-/// Seals the layers and makes config and manifest.
+/// What the image is for: as its config says, where the frontend wrote one.
+oci::Platform platform_of(const BuiltTarget& target) {
+  if (target.image_config.empty()) return ops::to_oci(target.platform);
+  return oci::parse_image_config(target.image_config).platform;
+}
+
+/// Seals the layers and makes config and manifest. `platform`: which one of an index it is.
 Task<oci::ExportImage> make_image(const ExportOptions& options, const BuiltTarget& target,
-                                  Workspace& workspace, solve::StepSink& step) {
-  std::optional<Timestamp> const epoch = options.epoch ? options.epoch : target.epoch;
+                                  std::optional<oci::Platform> platform, Workspace& workspace,
+                                  solve::StepSink& step) {
+  std::optional<Timestamp> const epoch = options.epoch_or(target.epoch);
   ops::SealRequest request = options.seal;
   if (options.rewrite_timestamp && epoch) {
     request.mtime_max = epoch;
@@ -151,12 +51,16 @@ Task<oci::ExportImage> make_image(const ExportOptions& options, const BuiltTarge
     step.warn("rewrite-timestamp is specified, but no source-date-epoch was found");
   }
   auto layers = co_await workspace.sealer.seal(target.layers, std::move(request), step);
+  if (!options.prefer_nondistributable) {
+    for (oci::ImageLayer& layer : layers) layer.media_type = oci::distributable_type(layer.media_type);
+  }
 
+  Annotations const annotations = annotations_of(options, platform);
   oci::ImageOptions image_options;
   image_options.oci_media_types = options.seal.oci_media_types;
   image_options.epoch = epoch;
   image_options.base_config = target.base_image_config.value_or("");
-  image_options.manifest_annotations = options.annotations;
+  image_options.manifest_annotations = annotations.manifest;
   std::string const config =
       target.image_config.empty()
           ? oci::default_image_config(target.platform.os(), target.platform.architecture(),
@@ -164,24 +68,42 @@ Task<oci::ExportImage> make_image(const ExportOptions& options, const BuiltTarge
           : target.image_config;
   oci::ExportImage image = oci::export_of(oci::build_image(config, layers, image_options), layers,
                                           epoch.value_or(now()));
-  image.descriptor_annotations = options.descriptor_annotations;
+  image.descriptor_annotations = annotations.manifest_descriptor;
   if (!target.image_config.empty()) image.platform = ops::to_oci(target.platform);
   co_return image;
+}
+
+/// The index of the images of all platforms.
+oci::ExportImage make_index(const ExportOptions& options, const BuiltResult& result,
+                            const std::vector<oci::ExportImage>& images) {
+  std::vector<std::pair<oci::Platform, const oci::ExportImage*>> parts;
+  for (std::size_t i = 0; i < images.size(); ++i) {
+    parts.emplace_back(ops::to_oci(result.targets[i].platform), &images[i]);
+  }
+  Annotations const annotations = annotations_of(options, std::nullopt);
+  oci::ExportImage index = oci::index_of(
+      parts,
+      {.oci_media_types = options.seal.oci_media_types, .annotations = annotations.index},
+      images.front().created);
+  index.descriptor_annotations = annotations.index_descriptor;
+  return index;
 }
 
 /// The image, or the index of all platforms' images.
 Task<oci::ExportImage> make_images(const ExportOptions& options, const BuiltResult& result,
                                    Workspace& workspace, solve::StepSink& step) {
-  if (options.annotates_index && !result.is_multi_platform) {
-    refuse("index annotations not supported for single platform export");
-  }
-  if (options.annotates_index) {
-    throw Error(ErrorKind::kUnsupported, "annotations of an index are not supported yet");
+  for (const auto& [platform, annotations] : options.annotations) {
+    bool const is_lost = !annotations.manifest.empty() || !annotations.manifest_descriptor.empty();
+    if (platform.empty() || result.is_multi_platform || !is_lost) continue;
+    step.warn("annotations for " + platform +
+              " have no effect on an image that is in no index: leave out the platform");
   }
   step.status("exporting layers", 0, 0, false);
   std::vector<oci::ExportImage> images;
   for (const BuiltTarget& target : result.targets) {
-    images.push_back(co_await make_image(options, target, workspace, step));
+    std::optional<oci::Platform> platform;
+    if (result.is_multi_platform) platform = ops::to_oci(target.platform);
+    images.push_back(co_await make_image(options, target, std::move(platform), workspace, step));
   }
   step.status("exporting layers", 0, 0, true);
   for (const oci::ExportImage& image : images) {
@@ -190,11 +112,7 @@ Task<oci::ExportImage> make_images(const ExportOptions& options, const BuiltResu
   }
   oci::ExportImage whole = images.front();
   if (result.is_multi_platform) {
-    std::vector<std::pair<oci::Platform, const oci::ExportImage*>> parts;
-    for (std::size_t i = 0; i < images.size(); ++i) {
-      parts.emplace_back(ops::to_oci(result.targets[i].platform), &images[i]);
-    }
-    whole = oci::index_of(parts, options.seal.oci_media_types, images.front().created);
+    whole = make_index(options, result, images);
     step.status("exporting manifest list " + whole.root.digest.to_string(), 0, 0, true);
   }
   whole.names = options.names;
@@ -220,14 +138,14 @@ void keep_names(const std::vector<std::string>& names, const PushOptions& push,
 }
 
 /// The image stays in the store and, if asked for, goes to registries.
-Task<void> keep_and_push(const OutputOptions& output, ExportOptions options, BuiltResult& result,
+Task<void> keep_and_push(ExportOptions options, BuiltResult& result,
                          std::optional<Error>& push_failure, Workspace& workspace,
                          solve::StepSink& step) {
-  PushOptions const push = parse_push_options(output);
+  const PushOptions& push = options.push;
   options.seal.leave_remote = true;
   oci::ExportImage const image = co_await make_images(options, result, workspace, step);
   std::vector<std::string> const names = image_names(push, image.root.digest);
-  for (auto& [key, value] : oci::export_response(image)) result.response[key] = value;
+  for (auto& [key, value] : oci::export_response(image, false)) result.response[key] = value;
   if (!names.empty()) result.response["image.name"] = join_names(names);
   if (push.store) keep_names(names, push, image, result, *workspace.store, step);
   if (push.unpack) step.warn("unpack has no effect: no daemon has a place to unpack the image to");
@@ -291,7 +209,7 @@ Task<void> export_image(const OutputOptions& output, const ExportOptions& option
     auto write = [&] { oci::write_image_archive(image, format, open_blob, path); };
     co_await write_on_pool(output, workspace, step, "sending tarball", write);
   }
-  for (auto& [key, value] : oci::export_response(image)) result.response[key] = value;
+  for (auto& [key, value] : oci::export_response(image, true)) result.response[key] = value;
 }
 
 Task<void> export_tree(const OutputOptions& output, const ExportOptions& options,
@@ -301,10 +219,10 @@ Task<void> export_tree(const OutputOptions& output, const ExportOptions& options
     lowers.push_back(co_await workspace.fetcher.directories(target.layers, step));
   }
   oci::TreeExportOptions tree_options;
-  tree_options.epoch = options.epoch ? options.epoch : result.targets.front().epoch;
+  tree_options.epoch = options.epoch_or(result.targets.front().epoch);
   if (options.delete_extra) tree_options.mode = oci::TreeExportOptions::Mode::kDelete;
-  tree_options.split_platforms =
-      result.is_multi_platform && (options.platform_split || output.type == "tar");
+  tree_options.split_platforms = options.platform_split.value_or(result.is_multi_platform);
+  if (output.type == "tar") tree_options.split_platforms = result.is_multi_platform;  // F10.93
   auto write = [&] {
     std::vector<std::unique_ptr<store::View>> views;
     std::vector<oci::ExportTree> trees;
@@ -336,31 +254,9 @@ std::string step_name(const OutputOptions& output) {
 
 }  // namespace
 
-void check_outputs(const std::vector<OutputOptions>& outputs) {
-  int to_stdout = 0;
-  for (const OutputOptions& output : outputs) {
-    ExportOptions const options = parse_options(output);
-    bool const known = std::ranges::any_of(kExporters, [&output](std::string_view type) {
-      return output.type == type;
-    });
-    if (!known) {
-      refuse("unknown exporter \"" + output.type +
-             "\": use image, registry, oci, docker, tar or local");
-    }
-    if (output.type == "image") {
-      PushOptions const push = parse_push_options(output);
-      check_push_options(push);
-      if (push.unpack && options.rewrite_timestamp) {
-        refuse("exporter option \"rewrite-timestamp\" conflicts with \"unpack\"");
-      }
-    }
-    to_stdout += output.to_stdout() ? 1 : 0;
-  }
-  if (to_stdout > 1) refuse("only one --output can go to stdout");
-}
-
 void check_outputs(const std::vector<OutputOptions>& outputs, const BuiltResult& result) {
   for (const OutputOptions& output : outputs) {
+    check_annotations(parse_export_options(output), platforms_of(result), result.is_multi_platform);
     if (output.type == "docker" && result.is_multi_platform) {
       refuse("docker exporter does not currently support exporting manifest lists: use type=oci, or "
              "build for one platform");
@@ -368,22 +264,32 @@ void check_outputs(const std::vector<OutputOptions>& outputs, const BuiltResult&
   }
 }
 
+std::vector<oci::Platform> platforms_of(const BuiltResult& result) {
+  std::vector<oci::Platform> platforms;
+  for (const BuiltTarget& target : result.targets) {
+    platforms.push_back(result.is_multi_platform ? ops::to_oci(target.platform)
+                                                 : platform_of(target));
+  }
+  return platforms;
+}
+
 Task<void> identify_image(BuiltResult& result, Workspace& workspace, progress::Sink& progress) {
   ExportOptions const options;
   auto work = [&](InternalStep& step) { return make_images(options, result, workspace, step); };
   oci::ExportImage const image =
       co_await in_step<oci::ExportImage>(progress, "exporting to image", work);
-  for (auto& [key, value] : oci::export_response(image)) result.response[key] = value;
+  for (auto& [key, value] : oci::export_response(image, false)) result.response[key] = value;
 }
 
 Task<void> export_result(const OutputOptions& output, BuiltResult& result, Workspace& workspace,
                          progress::Sink& progress) {
-  ExportOptions const options = parse_options(output);
+  ExportOptions const options = parse_export_options(output);
   bool const tree = output.type == "local" || output.type == "tar";
   std::optional<Error> push_failure;
   auto work = [&](InternalStep& step) {
+    for (const std::string& warning : std::exchange(result.warnings, {})) step.warn(warning);
     if (output.type == "image") {
-      return keep_and_push(output, options, result, push_failure, workspace, step);
+      return keep_and_push(options, result, push_failure, workspace, step);
     }
     return tree ? export_tree(output, options, result, workspace, step)
                 : export_image(output, options, result, workspace, step);

@@ -14,6 +14,7 @@
 #include "core/base/go_time.hpp"
 #include "core/progress/events.hpp"
 #include "core/solve/op.hpp"
+#include "oci/spec/platform.hpp"
 
 namespace cobuild::cli {
 
@@ -32,17 +33,16 @@ struct BuiltResult {
   /// An index, or a directory for each platform, even when there is only one.
   bool is_multi_platform = false;
   std::map<std::string, std::string> response;  ///< Grows by the exporters' answers (F4.1.9).
+  std::vector<std::string> warnings;  ///< Shown by the first exporter.
   /// Why an image that was made is not where it was to be pushed to: the first of several.
   std::optional<Error> push_failure;
 };
 
-/// What is wrong with the outputs, found before anything is built: unknown types, values that do not
-/// parse, exporters that this version does not have, a stdout that is a terminal.
-/// \throws Error kInvalidInput, kUnsupported.
-void check_outputs(const std::vector<OutputOptions>& outputs);
-
-/// The same for what the platforms rule out, known once the frontend has run.
+/// What the platforms rule out, known once the frontend has run. \throws Error kInvalidInput.
 void check_outputs(const std::vector<OutputOptions>& outputs, const BuiltResult& result);
+
+/// What the images of the result are for.
+[[nodiscard]] std::vector<oci::Platform> platforms_of(const BuiltResult& result);
 
 /// Makes the image and writes it nowhere: only its digests are wanted (-q, --iidfile).
 /// \throws Error what sealing throws.

@@ -2,6 +2,7 @@
 #include <array>
 #include <utility>
 
+#include "cli/export_options.hpp"
 #include "cli/option_tables.hpp"
 #include "cli/request_answers.hpp"
 #include "core/base/error.hpp"
@@ -24,7 +25,8 @@ constexpr std::array kBuildFlags = {
          "a further context, or what replaces an image or a stage"},
     Flag{"platform", 0, FlagKind::kValue, "OS/ARCH", "platform to build for"},
     Flag{"label", 0, FlagKind::kValue, "K=V", "label of the image"},
-    Flag{"annotation", 0, FlagKind::kValue, "K=V", "annotation of the image's manifest"},
+    Flag{"annotation", 0, FlagKind::kValue, "[TYPE:]K=V",
+         "annotation of the manifest, or of manifest-descriptor, index, index-descriptor"},
     Flag{"no-cache", 0, FlagKind::kSwitch, "", "run everything"},
     Flag{"no-cache-filter", 0, FlagKind::kValue, "STAGE", "run everything in these stages"},
     Flag{"pull", 0, FlagKind::kSwitch, "", "ask the registry for newer base images"},
@@ -395,32 +397,18 @@ class BuildReader {
     for (OutputOptions& output : build_.outputs) {
       bool const named = output.type == "oci" || output.type == "docker" || output.type == "image";
       if (named && !build_.tags.empty()) output.attributes.emplace("name", join(build_.tags));
-      if (named) output.attributes.insert(annotations.begin(), annotations.end());
+      for (const auto& [key, value] : annotations) {
+        if (named) output.attributes[key] = value;
+      }
       if (output.to_stdout()) ++to_stdout;
     }
     if (to_stdout > 1) throw invalid("only one --output can go to standard output");
   }
 
-  /// --annotation [manifest:]K=V as the attributes that image exporters take.
   [[nodiscard]] std::map<std::string, std::string> read_annotations() const {
     std::map<std::string, std::string> attributes;
     for (const std::string& text : flags_.all("annotation")) {
-      std::size_t const equals = text.find('=');
-      if (equals == std::string::npos) {
-        throw invalid("invalid annotation \"" + text + "\", expected key=value");
-      }
-      std::string key = text.substr(0, equals);
-      if (std::size_t const colon = key.find(':'); colon != std::string::npos) {
-        std::string const type = key.substr(0, colon);
-        if (type != "manifest") {
-          throw Error(ErrorKind::kUnsupported,
-                      "--annotation " + text + ": " + type +
-                          " annotations are not supported yet, only those of the manifest");
-        }
-        key.erase(0, colon + 1);
-      }
-      if (key.empty()) throw invalid("invalid annotation \"" + text + "\", expected key=value");
-      attributes["annotation." + key] = text.substr(equals + 1);
+      for (auto& [key, value] : parse_annotation_flag(text)) attributes[key] = value;
     }
     return attributes;
   }

@@ -4,31 +4,20 @@
 #include <string_view>
 
 #include "core/base/error.hpp"
-#include "oci/spec/reference.hpp"
 
 namespace cobuild::cli {
 namespace {
 
 [[noreturn]] void refuse(const std::string& what) { throw Error(ErrorKind::kInvalidInput, what); }
 
-/// As oci::Reference::parse, saying of what.
-oci::Reference parse_name(const std::string& name) {
-  try {
-    return oci::Reference::parse(name);
-  } catch (const Error& e) {
-    throw e.with_context("failed to parse " + name);
-  }
+bool is_yes(std::string_view value) {
+  constexpr std::string_view kYes[] = {"", "1", "t", "T", "true", "TRUE", "True"};
+  return std::ranges::find(kYes, value) != std::end(kYes);
 }
 
-std::vector<std::string> parse_names(const std::string& value) {
-  std::vector<std::string> names;
-  for (std::size_t start = 0; start <= value.size() && !value.empty();) {
-    std::size_t const end = std::min(value.find(',', start), value.size());
-    names.push_back(value.substr(start, end - start));
-    (void)parse_name(names.back());
-    start = end + 1;
-  }
-  return names;
+bool is_no(std::string_view value) {
+  constexpr std::string_view kNo[] = {"0", "f", "F", "false", "FALSE", "False"};
+  return std::ranges::find(kNo, value) != std::end(kNo);
 }
 
 /// Reads an attribute that only a daemon could heed, so that a wrong value is still told.
@@ -40,20 +29,44 @@ bool is_daemons_key(const std::string& key) {
 
 }  // namespace
 
+bool is_bool(const std::string& value) {
+  return is_yes(value) || is_no(value);
+}
+
 bool parse_bool(const std::string& key, const std::string& value) {
-  for (const char* yes : {"", "1", "t", "T", "true", "TRUE", "True"}) {
-    if (value == yes) return true;
+  if (is_bool(value)) return is_yes(value);
+  refuse("non-bool value specified for " + key + ": strconv.ParseBool: parsing \"" + value +
+         "\": invalid syntax");
+}
+
+oci::Reference parse_name(const std::string& name) {
+  try {
+    return oci::Reference::parse(name);
+  } catch (const Error& e) {
+    throw e.with_context("failed to parse " + name);
   }
-  for (const char* no : {"0", "f", "F", "false", "FALSE", "False"}) {
-    if (value == no) return false;
+}
+
+std::vector<std::string> requested_names(const std::map<std::string, std::string>& attributes) {
+  auto const name = attributes.find("name");
+  if (name == attributes.end() || name->second.empty()) return {};
+  auto const of_result = attributes.find("image.name");
+  bool const is_star = name->second == "*" && of_result != attributes.end();
+  const std::string& list = is_star ? of_result->second : name->second;
+  std::vector<std::string> names;
+  for (std::size_t start = 0; start <= list.size();) {
+    std::size_t const end = std::min(list.find(',', start), list.size());
+    names.push_back(list.substr(start, end - start));
+    start = end + 1;
   }
-  refuse("non-bool value specified for " + key);
+  return names;
 }
 
 PushOptions parse_push_options(const OutputOptions& output) {
   PushOptions options;
+  options.names = requested_names(output.attributes);
+  for (const std::string& name : options.names) (void)parse_name(name);
   for (const auto& [key, value] : output.attributes) {
-    if (key == "name") options.names = parse_names(value);
     if (key == "push") options.push = parse_bool(key, value);
     if (key == "push-by-digest") options.by_digest = parse_bool(key, value);
     if (key == "registry.insecure") options.insecure = parse_bool(key, value);

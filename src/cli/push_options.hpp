@@ -2,11 +2,13 @@
 
 /// What `--output type=image` says of names and registries (F4.2). Pure.
 
+#include <map>
 #include <string>
 #include <vector>
 
 #include "cli/options.hpp"
 #include "core/base/digest.hpp"
+#include "oci/spec/reference.hpp"
 
 namespace cobuild::cli {
 
@@ -21,9 +23,20 @@ struct PushOptions {
   bool dangling_empty_only = false;  ///< But only without any other name.
 };
 
+/// Whether parse_bool() can read it.
+[[nodiscard]] bool is_bool(const std::string& value);
+
 /// A boolean attribute as Go's strconv.ParseBool reads it; an empty value is true (F4.2.19).
 /// \throws Error kInvalidInput.
 [[nodiscard]] bool parse_bool(const std::string& key, const std::string& value);
+
+/// The attribute `name`, taken apart. "*" is what the result says it is called, which is the attribute
+/// `image.name` as long as no frontend says anything else (F4.2.1).
+[[nodiscard]] std::vector<std::string> requested_names(
+    const std::map<std::string, std::string>& attributes);
+
+/// As oci::Reference::parse, saying of what. \throws Error kInvalidInput.
+[[nodiscard]] oci::Reference parse_name(const std::string& name);
 
 /// Keys that are about something else are passed over. \throws Error kInvalidInput for a value that
 /// does not parse.

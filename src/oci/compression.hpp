@@ -28,6 +28,9 @@ namespace cobuild::oci {
 /// The inverse of to_string; nullopt for anything else.
 [[nodiscard]] std::optional<Compression> try_parse_compression(std::string_view text) noexcept;
 
+/// \throws Error kInvalidInput for a level that there is not (F4.2.14): gzip has 0-9, zstd 0-22.
+void check_compression_level(Compression compression, int level);
+
 /// How many leading bytes detect_compression wants to see.
 inline constexpr std::size_t kCompressionMagicBytes = 4;
 

@@ -131,17 +131,21 @@ class Workshop {
 };
 
 int checked_level(Compression compression, std::optional<int> level) {
-  int const level_max = compression == Compression::kGzip ? 9 : 22;
   if (!level) return compression == Compression::kGzip ? kGzipLevelDefault : kZstdLevelDefault;
-  if (*level < 0 || *level > level_max) {
-    throw Error(ErrorKind::kInvalidInput, "compression-level " + std::to_string(*level) + " for " +
-                                              std::string(to_string(compression)) + ": use 0 to " +
-                                              std::to_string(level_max));
-  }
+  check_compression_level(compression, *level);
   return *level;
 }
 
 }  // namespace
+
+void check_compression_level(Compression compression, int level) {
+  if (compression == Compression::kNone) return;
+  int const level_max = compression == Compression::kGzip ? 9 : 22;
+  if (level >= 0 && level <= level_max) return;
+  throw Error(ErrorKind::kInvalidInput, "compression-level " + std::to_string(level) + " for " +
+                                            std::string(to_string(compression)) + ": use 0 to " +
+                                            std::to_string(level_max));
+}
 
 class DeflateStream::Impl {
  public:

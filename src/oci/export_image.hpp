@@ -50,10 +50,16 @@ struct ExportImage {
 [[nodiscard]] ExportImage export_of(BuiltImage image, const std::vector<ImageLayer>& layers,
                                     Timestamp created);
 
+/// How an index is written.
+struct IndexOptions {
+  bool oci_media_types = true;  ///< False: Docker's (F4.5.1, F4.5.2).
+  std::map<std::string, std::string> annotations = {};
+};
+
 /// The export of several images, in this order, each with its platform (F4.5.5); it has no names
-/// yet. The media type is OCI's or Docker's (F4.5.1, F4.5.2).
+/// yet.
 [[nodiscard]] ExportImage index_of(
-    const std::vector<std::pair<Platform, const ExportImage*>>& images, bool oci_media_types,
+    const std::vector<std::pair<Platform, const ExportImage*>>& images, IndexOptions options,
     Timestamp created);
 
 /// Opens a layer's blob for reading. Called on the thread that exports.
@@ -91,8 +97,10 @@ void write_image_layout(const ExportImage& image, const BlobOpener& open_blob,
                         const ExportProgress& progress = {});
 
 /// What a build answers about the image (F4.1.9): containerimage.digest, .config.digest
-/// (but for an index), .descriptor (base64 JSON) and image.name.
-[[nodiscard]] std::map<std::string, std::string> export_response(const ExportImage& image);
+/// (but for an index), .descriptor (base64 JSON) and image.name. `is_archived`: the descriptor is that
+/// of an archive or layout, which tells when the image was made (F4.3.5).
+[[nodiscard]] std::map<std::string, std::string> export_response(const ExportImage& image,
+                                                                 bool is_archived);
 
 /// The text of `--metadata-file` (F4.1.10): values that are base64 of a JSON object are inlined.
 [[nodiscard]] std::string metadata_json(const std::map<std::string, std::string>& response);

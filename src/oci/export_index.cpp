@@ -106,9 +106,10 @@ ExportImage export_of(BuiltImage image, const std::vector<ImageLayer>& layers, T
 }
 
 ExportImage index_of(const std::vector<std::pair<Platform, const ExportImage*>>& images,
-                     bool oci_media_types, Timestamp created) {
+                     IndexOptions options, Timestamp created) {
   Index index;
-  index.media_type = std::string(oci_media_types ? kOciIndex : kDockerIndex);
+  index.media_type = std::string(options.oci_media_types ? kOciIndex : kDockerIndex);
+  index.annotations = std::move(options.annotations);
   std::vector<ExportDocument> documents;
   std::vector<Descriptor> layers;
   for (const auto& [platform, image] : images) {
@@ -161,11 +162,13 @@ std::string index_text(const Index& index) {
   return to_compact_text(parse_json(to_json(index), "index"));
 }
 
-std::map<std::string, std::string> export_response(const ExportImage& image) {
+std::map<std::string, std::string> export_response(const ExportImage& image, bool is_archived) {
   std::map<std::string, std::string> response;
   response["containerimage.digest"] = image.root.digest.to_string();
   if (image.config) response["containerimage.config.digest"] = image.config->to_string();
-  response["containerimage.descriptor"] = to_base64(to_json(root_descriptor(image)));
+  Descriptor root = root_descriptor(image);
+  if (!is_archived) root.annotations = image.descriptor_annotations;
+  response["containerimage.descriptor"] = to_base64(to_json(root));
   std::string names;
   for (const std::string& name : image.names) names += (names.empty() ? "" : ",") + name;
   if (!names.empty()) response["image.name"] = names;

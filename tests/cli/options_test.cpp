@@ -168,7 +168,7 @@ TEST(Options, AnnotationsGoToImageExporters) {
   auto const build = parse_build({"--annotation", "a.B=1=2", "--annotation", "manifest:c=", "-o",
                                   "type=oci,dest=x", "-o", "type=local,dest=y", "."});
   EXPECT_THAT(build.outputs.at(0).attributes,
-              ElementsAre(Pair("annotation.a.B", "1=2"), Pair("annotation.c", "")));
+              ElementsAre(Pair("annotation-manifest.c", ""), Pair("annotation.a.B", "1=2")));
   EXPECT_TRUE(build.outputs.at(1).attributes.empty());
 }
 
@@ -324,10 +324,9 @@ INSTANTIATE_TEST_SUITE_P(
                     {"build", "--annotation", "x", "."},
                     "invalid annotation \"x\", expected key=value"},
         RefusedCase{"AnnotationType",
-                    {"build", "--annotation", "index:a=b", "."},
-                    "--annotation index:a=b: index annotations are not supported yet, only those of the "
-                    "manifest",
-                    kUnsupported},
+                    {"build", "--annotation", "indx:a=b", "."},
+                    "unknown annotation type \"indx\": use manifest, manifest-descriptor, index or "
+                    "index-descriptor"},
         RefusedCase{"Call",
                     {"build", "--call", "chek", "."},
                     "invalid --call chek: use build, check, outline or targets (did you mean check?)"},

@@ -53,6 +53,13 @@ TEST(PushOptions, AnEmptyValueIsTrue) {
   EXPECT_TRUE(options.push && options.by_digest && options.insecure);
 }
 
+/// F4.2.1.
+TEST(PushOptions, AStarIsTheNameOfTheResult) {
+  EXPECT_THAT(parse({{"name", "*"}, {"image.name", "a:1,b"}}).names, ElementsAre("a:1", "b"));
+  EXPECT_THAT(parse({{"name", "c"}, {"image.name", "a"}}).names, ElementsAre("c"));
+  EXPECT_THAT(complaint({{"name", "*"}}), HasSubstr("failed to parse *"));
+}
+
 TEST(PushOptions, DanglingNames) {
   std::string const dangling = "d@" + kRoot.to_string();
   EXPECT_THAT(image_names(parse({{"dangling-name-prefix", "d"}}), kRoot), ElementsAre(dangling));
@@ -68,7 +75,9 @@ TEST(PushOptions, DanglingNames) {
 TEST(PushOptions, WrongValues) {
   for (const char* key : {"push", "push-by-digest", "registry.insecure", "unpack", "store",
                           "name-canonical", "danging-name-empty-only"}) {
-    EXPECT_EQ(complaint({{key, "maybe"}}), "non-bool value specified for " + std::string(key));
+    EXPECT_EQ(complaint({{key, "maybe"}}),
+              "non-bool value specified for " + std::string(key) +
+                  ": strconv.ParseBool: parsing \"maybe\": invalid syntax");
   }
   EXPECT_THAT(complaint({{"name", "a,B"}}), HasSubstr("failed to parse B"));
   EXPECT_THAT(complaint({{"name", "a,"}}), HasSubstr("failed to parse"));

@@ -319,7 +319,7 @@ TEST(Metadata, DescribesTheImage) {
   Sample sample = make_sample();
   sample.image.names = {"docker.io/library/a:1", "docker.io/library/b:1"};
   sample.image.platform = parse_platform("linux/arm/v7");
-  std::map<std::string, std::string> const response = export_response(sample.image);
+  std::map<std::string, std::string> const response = export_response(sample.image, true);
   EXPECT_EQ(response.at("containerimage.digest"), sample.image.root.digest.to_string());
   EXPECT_EQ(response.at("containerimage.config.digest"), sample.image.config->to_string());
   EXPECT_EQ(response.at("image.name"), "docker.io/library/a:1,docker.io/library/b:1");

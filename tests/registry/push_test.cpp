@@ -96,7 +96,7 @@ Task<void> in_order(World& world) {
   oci::ExportImage const first = image_of({layers.add("one")}, R"({"os":"linux"})");
   oci::ExportImage const second = image_of({layers.add("one"), layers.add("two")}, R"({"os":"l"})");
   oci::Platform const platform = oci::parse_platform("linux/amd64");
-  oci::ExportImage const index = oci::index_of({{platform, &first}, {platform, &second}}, true, {});
+  oci::ExportImage const index = oci::index_of({{platform, &first}, {platform, &second}}, {}, {});
   oci::Reference name = world.reference("a:1");
   std::uint64_t sent = 0;
   bool layers_done = false;

@@ -49,6 +49,13 @@ bool is_foreign_layer_type(std::string_view media_type) noexcept {
   return media_type.starts_with(kOciForeignLayer) || media_type.starts_with(kDockerForeignLayer);
 }
 
+std::string distributable_type(std::string_view media_type) {
+  if (!is_foreign_layer_type(media_type)) return std::string(media_type);
+  bool const docker = media_type.starts_with(kDockerForeignLayer);
+  return std::string(
+      layer_type(compression_of(media_type), docker ? TypeFamily::kDocker : TypeFamily::kOci));
+}
+
 Compression compression_of(std::string_view media_type) noexcept {
   // "tar+gzip" in OCI's names, "tar.gzip" in Docker's; encryption suffixes may follow.
   auto says = [media_type](std::string_view name) {

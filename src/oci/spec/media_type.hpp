@@ -42,6 +42,9 @@ enum class Compression { kNone, kGzip, kZstd };
 /// A layer that its licence forbids to push: kept as a reference to where it may be had.
 [[nodiscard]] bool is_foreign_layer_type(std::string_view media_type) noexcept;
 
+/// The ordinary name of a layer that was not to be distributed; other names stay.
+[[nodiscard]] std::string distributable_type(std::string_view media_type);
+
 /// What the name of a layer type says about its packing; kNone for names without a suffix.
 [[nodiscard]] Compression compression_of(std::string_view media_type) noexcept;
 
