@@ -21,7 +21,9 @@ constexpr std::array<std::string_view, 5> kExporters = {"image", "oci", "docker"
 /// The releases of BuildKit whose defaults can be asked for (F4.1.11): 0.13, 0.15 and 0.31.
 constexpr std::array<std::int64_t, 3> kCompatibilityVersions = {10, 20, 30};
 
-[[noreturn]] void refuse(const std::string& what) { throw Error(ErrorKind::kInvalidInput, what); }
+[[noreturn]] void refuse(const std::string& what) {
+  throw Error(ErrorKind::kInvalidInput, what);
+}
 
 /// Go's strconv.ParseInt, whose words end the message `what`.
 std::int64_t parse_int(const std::string& value, const std::string& what) {
@@ -42,7 +44,8 @@ std::int64_t parse_int(const std::string& value, const std::string& what) {
 /// As parse_bool, for the keys of which an empty value is an error.
 bool parse_strict_bool(const std::string& key, const std::string& value) {
   if (value.empty()) {
-    refuse("non-bool value specified for " + key + ": strconv.ParseBool: parsing \"\": invalid syntax");
+    refuse("non-bool value specified for " + key +
+           ": strconv.ParseBool: parsing \"\": invalid syntax");
   }
   return parse_bool(key, value);
 }
@@ -52,12 +55,20 @@ EpochAttribute parse_epoch(const std::string& key, const std::string& value) {
   return {Timestamp(std::chrono::seconds(parse_int(value, "invalid " + key)))};
 }
 
-oci::Compression parse_compression(const std::string& value) {
-  if (value == "estargz") {
-    throw Error(ErrorKind::kUnsupported, "compression=estargz is not supported yet");
+void read_compression(const std::string& value, ops::SealRequest& seal) {
+  seal.stargz = value == "estargz";
+  auto const compression = oci::try_parse_compression(seal.stargz ? "gzip" : value);
+  if (!compression) {
+    refuse("unsupported compression type " + value + ": use gzip, estargz, zstd or uncompressed");
   }
-  if (auto const compression = oci::try_parse_compression(value)) return *compression;
-  refuse("unsupported compression type " + value + ": use gzip, estargz, zstd or uncompressed");
+  seal.compression = *compression;
+}
+
+Squash parse_squash(const std::string& value) {
+  if (value == "all") return Squash::kAll;
+  if (value == "new") return Squash::kNew;
+  if (is_bool(value)) return parse_bool("squash", value) ? Squash::kNew : Squash::kNone;
+  refuse("invalid squash=" + value + ": use new for the layers above the base image, or all");
 }
 
 bool parse_mode_delete(const std::string& value) {
@@ -88,7 +99,8 @@ bool take_type_and_platform(std::string_view& text, std::string& type, std::stri
   auto const is_platform = [](unsigned char c) {
     return std::isalnum(c) != 0 || c == '_' || c == '/' || c == '-';
   };
-  std::size_t const end = static_cast<std::size_t>(std::ranges::find_if_not(text, is_type) - text.begin());
+  std::size_t const end =
+      static_cast<std::size_t>(std::ranges::find_if_not(text, is_type) - text.begin());
   type = text.substr(0, end);
   text.remove_prefix(end);
   if (!text.starts_with('[')) return true;
@@ -117,7 +129,8 @@ std::optional<AnnotationKey> parse_annotation_key(std::string_view text) {
   if (!typed) key.type = "manifest";
   if (!is_annotation_type(key.type)) refuse("unrecognized annotation type " + key.type);
   if (!key.platform.empty()) {
-    key.platform = oci::format_platform_all(oci::normalize_platform(oci::parse_platform(key.platform)));
+    key.platform =
+        oci::format_platform_all(oci::normalize_platform(oci::parse_platform(key.platform)));
   }
   return key;
 }
@@ -130,8 +143,8 @@ void add_annotation(const AnnotationKey& key, const std::string& value, ExportOp
   if (key.type == "manifest-descriptor") annotations.manifest_descriptor[key.name] = value;
 }
 
-/// The names of an archive. "*" is what the result says it is called: `image.name`, which frontends and
-/// the attribute of that name give (F4.2.1).
+/// The names of an archive. "*" is what the result says it is called: `image.name`, which frontends
+/// and the attribute of that name give (F4.2.1).
 std::vector<std::string> parse_archive_names(const Attributes& attributes) {
   std::vector<std::string> names;
   for (const std::string& name : requested_names(attributes)) {
@@ -142,24 +155,28 @@ std::vector<std::string> parse_archive_names(const Attributes& attributes) {
 
 /// Keys that are read as they come, each by itself.
 void read_attribute(const std::string& key, const std::string& value, ExportOptions& options) {
-  if (key == "compression") options.seal.compression = parse_compression(value);
+  if (key == "compression") read_compression(value, options.seal);
+  if (key == "squash") options.squash = parse_squash(value);
   if (key == "compression-level") {
     std::string const what = "non-integer value " + value + " specified for " + key;
-    options.seal.level = static_cast<int>(std::clamp<std::int64_t>(parse_int(value, what), -1, 1000));
+    options.seal.level =
+        static_cast<int>(std::clamp<std::int64_t>(parse_int(value, what), -1, 1000));
   }
   if (key == "force-compression") {
     if (!is_bool(value)) {
-      refuse("non-bool value " + value + " specified for " + key + ": strconv.ParseBool: parsing \"" +
-             value + "\": invalid syntax");
+      refuse("non-bool value " + value + " specified for " + key +
+             ": strconv.ParseBool: parsing \"" + value + "\": invalid syntax");
     }
     options.seal.force = parse_bool(key, value);
   }
   if (key == "tar") (void)parse_bool(key, value);  // The destination depends on it: read with that.
   if (key == "rewrite-timestamp") options.rewrite_timestamp = parse_strict_bool(key, value);
-  if (key == "prefer-nondist-layers") options.prefer_nondistributable = parse_strict_bool(key, value);
+  if (key == "prefer-nondist-layers")
+    options.prefer_nondistributable = parse_strict_bool(key, value);
   if (key == "attestation-inline") (void)parse_strict_bool(key, value);
   if (key == "source-date-epoch") options.epoch = parse_epoch(key, value);
-  if (auto const annotation = parse_annotation_key(key)) add_annotation(*annotation, value, options);
+  if (auto const annotation = parse_annotation_key(key))
+    add_annotation(*annotation, value, options);
 }
 
 /// Types of media and what depends on them (F4.2.9, F4.2.10, F4.1.11, F4.5.14).
@@ -181,11 +198,15 @@ void read_media_types(const OutputOptions& output, ExportOptions& options) {
     }
   }
   if (version == 10 && options.seal.compression == oci::Compression::kZstd) {
-    refuse("unsupported compatibility-version 10 feature " + output.type + " exporter compression=zstd");
+    refuse("unsupported compatibility-version 10 feature " + output.type +
+           " exporter compression=zstd");
   }
   options.seal.oci_media_types = output.type == "oci" || version >= 30;
   if (const std::string* text = find("oci-mediatypes")) {
     options.seal.oci_media_types = parse_strict_bool("oci-mediatypes", *text);
+  }
+  if (options.seal.stargz && !options.seal.oci_media_types) {
+    refuse("exporter option \"compression=estargz\" conflicts with \"oci-mediatypes=false\"");
   }
   const std::string* const artifact = find("oci-artifact");
   if (artifact && parse_strict_bool("oci-artifact", *artifact) && !options.seal.oci_media_types) {
@@ -196,7 +217,8 @@ void read_media_types(const OutputOptions& output, ExportOptions& options) {
 void read_image_options(const OutputOptions& output, ExportOptions& options) {
   for (const auto& [key, value] : output.attributes) read_attribute(key, value, options);
   read_media_types(output, options);
-  if (options.seal.level) oci::check_compression_level(options.seal.compression, *options.seal.level);
+  if (options.seal.level)
+    oci::check_compression_level(options.seal.compression, *options.seal.level);
   if (output.type != "image") {
     options.names = parse_archive_names(output.attributes);
     return;
@@ -213,8 +235,8 @@ void read_tree_options(const OutputOptions& output, ExportOptions& options) {
     if (key == "mode") options.delete_extra = parse_mode_delete(value);
     if (key == "platform-split") {
       if (value.empty() || !is_bool(value)) {
-        refuse("non-bool value for platform-split: " + value +
-               ": strconv.ParseBool: parsing \"" + value + "\": invalid syntax");
+        refuse("non-bool value for platform-split: " + value + ": strconv.ParseBool: parsing \"" +
+               value + "\": invalid syntax");
       }
       options.platform_split = parse_bool(key, value);
     }

@@ -44,21 +44,28 @@ Task<oci::ExportImage> make_image(const ExportOptions& options, const BuiltTarge
                                   solve::StepSink& step) {
   std::optional<Timestamp> const epoch = options.epoch_or(target.epoch);
   ops::SealRequest request = options.seal;
+  std::size_t const base_layers = options.squash == Squash::kAll ? 0 : count_base_layers(target);
+  if (options.squash != Squash::kNone) request.squash_above = base_layers;
   if (options.rewrite_timestamp && epoch) {
     request.mtime_max = epoch;
-    request.base_layers = count_base_layers(target);
+    request.base_layers = base_layers;
   } else if (options.rewrite_timestamp) {
     step.warn("rewrite-timestamp is specified, but no source-date-epoch was found");
   }
   auto layers = co_await workspace.sealer.seal(target.layers, std::move(request), step);
   if (!options.prefer_nondistributable) {
-    for (oci::ImageLayer& layer : layers) layer.media_type = oci::distributable_type(layer.media_type);
+    for (oci::ImageLayer& layer : layers) {
+      if (!oci::is_foreign_layer_type(layer.media_type)) continue;
+      layer.media_type = oci::distributable_type(layer.media_type);
+      layer.urls.clear();
+    }
   }
 
   Annotations const annotations = annotations_of(options, platform);
   oci::ImageOptions image_options;
   image_options.oci_media_types = options.seal.oci_media_types;
   image_options.epoch = epoch;
+  if (options.squash != Squash::kNone) image_options.squashed_above = base_layers;
   image_options.base_config = target.base_image_config.value_or("");
   image_options.manifest_annotations = annotations.manifest;
   std::string const config =
@@ -131,9 +138,14 @@ void keep_names(const std::vector<std::string>& names, const PushOptions& push,
     oci::Reference name = oci::Reference::parse(text);
     if (push.by_digest) name.tag.reset();
     if (!name.tag) name.digest = image.root.digest;
-    if (!ops::keep_image(store, std::move(name), image, layers)) {
+    if (!ops::keep_image(store, name, image, layers)) {
       step.warn(text + " is too large for the list of images: cobuild push cannot find it later");
+      continue;
     }
+    if (!push.canonical || !name.tag) continue;
+    name.tag.reset();
+    name.digest = image.root.digest;
+    (void)ops::keep_image(store, std::move(name), image, layers);
   }
 }
 

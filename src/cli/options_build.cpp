@@ -36,6 +36,7 @@ constexpr std::array kBuildFlags = {
     Flag{"output", 'o', FlagKind::kValue, "SPEC", "type=image|registry|oci|docker|tar|local[,dest=PATH]; DIR; -"},
     Flag{"push", 0, FlagKind::kSwitch, "", "push the image to its names: --output type=registry"},
     Flag{"load", 0, FlagKind::kSwitch, "", "give the image to docker load or podman load"},
+    Flag{"squash", 0, FlagKind::kSwitch, "", "make one layer of all above the base image"},
     Flag{"progress", 0, FlagKind::kValue, "MODE", "auto, tty, plain, rawjson or quiet"},
     Flag{"quiet", 'q', FlagKind::kSwitch, "", "print the image's digest and nothing else"},
     Flag{"metadata-file", 0, FlagKind::kValue, "FILE", "write digests and names as JSON"},
@@ -77,7 +78,6 @@ constexpr std::array kBuildFlags = {
     Flag{"debug-json-cache-metrics", 0, FlagKind::kRefused, "", kNotYet},
     Flag{"isolation", 0, FlagKind::kRefused, "", kNotYet},
     Flag{"security-opt", 0, FlagKind::kRefused, "", kNotYet},
-    Flag{"squash", 0, FlagKind::kRefused, "", kNotYet},
 };
 
 Error invalid(const std::string& what) {
@@ -396,6 +396,7 @@ class BuildReader {
     std::size_t to_stdout = 0;
     for (OutputOptions& output : build_.outputs) {
       bool const named = output.type == "oci" || output.type == "docker" || output.type == "image";
+      if (named && flags_.is_on("squash")) output.attributes.emplace("squash", "new");
       if (named && !build_.tags.empty()) output.attributes.emplace("name", join(build_.tags));
       for (const auto& [key, value] : annotations) {
         if (named) output.attributes[key] = value;

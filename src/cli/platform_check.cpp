@@ -29,8 +29,8 @@ std::string join(const std::multiset<std::string>& words) {
   return joined;
 }
 
-/// Whether the only platform that was asked for is that of `built`, a version of the system aside that
-/// nobody asked for.
+/// Whether the only platform that was asked for is that of `built`, a version of the system aside
+/// that nobody asked for.
 bool is_for(oci::Platform built, const oci::Platform& wanted) {
   if (wanted.os_version.empty()) built.os_version.clear();
   return spelling(built) == spelling(wanted);
@@ -70,7 +70,8 @@ std::vector<std::string> platform_warnings(const std::string& requested,
   std::multiset<std::string> results;
   for (const oci::Platform& platform : built) results.insert(spelling(platform));
   if (wanted == results) return {};
-  return {"Requested platforms " + join(wanted) + " do not match result platforms " + join(results)};
+  return {"Requested platforms " + join(wanted) + " do not match result platforms " +
+          join(results)};
 }
 
 }  // namespace cobuild::cli

@@ -20,13 +20,6 @@ bool is_no(std::string_view value) {
   return std::ranges::find(kNo, value) != std::end(kNo);
 }
 
-/// Reads an attribute that only a daemon could heed, so that a wrong value is still told.
-bool is_daemons_key(const std::string& key) {
-  constexpr std::string_view kKeys[] = {"name-canonical",
-                                        "unsafe-internal-store-allow-incomplete"};
-  return std::ranges::find(kKeys, key) != std::end(kKeys);
-}
-
 }  // namespace
 
 bool is_bool(const std::string& value) {
@@ -74,7 +67,9 @@ PushOptions parse_push_options(const OutputOptions& output) {
     if (key == "store") options.store = parse_bool(key, value);
     if (key == "dangling-name-prefix") options.dangling_prefix = value;
     if (key == "danging-name-empty-only") options.dangling_empty_only = parse_bool(key, value);
-    if (is_daemons_key(key)) (void)parse_bool(key, value);
+    if (key == "name-canonical") options.canonical = parse_bool(key, value);
+    // Layers that nobody has read are not fetched in any case: only a push needs them.
+    if (key == "unsafe-internal-store-allow-incomplete") (void)parse_bool(key, value);
   }
   if (!options.dangling_prefix.empty()) (void)parse_name(options.dangling_prefix);
   return options;

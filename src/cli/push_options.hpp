@@ -19,6 +19,7 @@ struct PushOptions {
   bool insecure = false;   ///< Any certificate, and plain HTTP.
   bool unpack = false;
   bool store = true;       ///< This machine knows the image by its names from now on.
+  bool canonical = false;  ///< The image is kept under each name with its digest, too.
   std::string dangling_prefix;       ///< A further name is this with "@DIGEST".
   bool dangling_empty_only = false;  ///< But only without any other name.
 };

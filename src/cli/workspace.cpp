@@ -111,7 +111,7 @@ Workspace::Workspace(Runtime& runtime_, const BuildOptions& options, const ops::
       http_files(runtime.loop().get_executor(), runtime.pool(), *store, registry.downloads()),
       git_repositories(runtime.loop().get_executor(), runtime.pool(), *store),
       remote{http_files, git_repositories},
-      sealer(runtime.pool(), *store, *snapshotter, fetcher),
+      sealer(runtime.pool(), *store, fetcher),
       container_runtime(make_runtime(runtime.pool(), *store, sandbox)),
       emulation(runtime.loop().get_executor(), sandbox),
       services{runtime.pool(), *store, *snapshotter, fetcher, *container_runtime, &emulation,

@@ -16,6 +16,7 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "core/async/task.hpp"
 #include "oci/spec/media_type.hpp"
@@ -91,6 +92,8 @@ class DeflateStream {
     asio::thread_pool* pool = nullptr;
     /// How many blocks may be in flight: bounds memory to about this many times 2.5 blocks.
     std::size_t blocks_max = 8;
+    /// gzip only: members begin where cut() says, and are never cut elsewhere before they have 3 MiB.
+    bool is_cut = false;
   };
 
   /// `out` gets the packed bytes, on the thread that calls write() or finish().
@@ -102,12 +105,23 @@ class DeflateStream {
 
   void write(std::span<const std::byte> data);
 
+  /// With Options::is_cut: what is written next begins a member of its own.
+  void cut();
+
   /// Writes what is left. An empty stream becomes one empty member or frame.
   void finish();
+
+  /// Where in the packed bytes each cut() came to be. Complete after finish().
+  [[nodiscard]] const std::vector<std::uint64_t>& cuts() const noexcept;
 
  private:
   class Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+/// One gzip member of all of `data`, as DeflateStream writes them.
+/// \throws Error kInvalidInput for a level out of range.
+[[nodiscard]] std::vector<std::byte> gzip_member(std::span<const std::byte> data,
+                                                 std::optional<int> level);
 
 }  // namespace cobuild::oci

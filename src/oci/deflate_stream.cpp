@@ -24,6 +24,8 @@ namespace {
 constexpr std::size_t kGzipBlockBytes = std::size_t{1} << 20;
 /// Larger than gzip's: a zstd window is 2 MiB at the default level, and is lost with each frame.
 constexpr std::size_t kZstdBlockBytes = std::size_t{4} << 20;
+/// Members of several files share a block, and one chunk of a file fits in beside them.
+constexpr std::size_t kCutBlockBytes = std::size_t{8} << 20;
 constexpr int kGzipLevelDefault = 6;
 constexpr int kZstdLevelDefault = 3;
 
@@ -39,22 +41,25 @@ class BlockCodec {
     if (!gzip_ && !zstd_) throw Error(ErrorKind::kInternal, "compressing: out of memory");
   }
 
-  void pack(const std::vector<std::byte>& in, std::vector<std::byte>& out) {
+  /// Appends what `in` packs to.
+  void pack(std::span<const std::byte> in, std::vector<std::byte>& out) {
+    std::size_t const used = out.size();
     if (gzip_) {
-      out.resize(libdeflate_gzip_compress_bound(gzip_.get(), in.size()));
-      out.resize(
-          libdeflate_gzip_compress(gzip_.get(), in.data(), in.size(), out.data(), out.size()));
-      if (out.empty()) throw Error(ErrorKind::kInternal, "compressing a gzip block");
+      out.resize(used + libdeflate_gzip_compress_bound(gzip_.get(), in.size()));
+      std::size_t const size = libdeflate_gzip_compress(gzip_.get(), in.data(), in.size(),
+                                                        out.data() + used, out.size() - used);
+      if (size == 0) throw Error(ErrorKind::kInternal, "compressing a gzip block");
+      out.resize(used + size);
       return;
     }
-    out.resize(ZSTD_compressBound(in.size()));
-    std::size_t const size =
-        ZSTD_compressCCtx(zstd_.get(), out.data(), out.size(), in.data(), in.size(), level_);
+    out.resize(used + ZSTD_compressBound(in.size()));
+    std::size_t const size = ZSTD_compressCCtx(zstd_.get(), out.data() + used, out.size() - used,
+                                               in.data(), in.size(), level_);
     if (ZSTD_isError(size) != 0) {
       throw Error(ErrorKind::kInternal,
                   std::string("compressing a zstd block: ") + ZSTD_getErrorName(size));
     }
-    out.resize(size);
+    out.resize(used + size);
   }
 
  private:
@@ -70,10 +75,22 @@ class BlockCodec {
 struct Block {
   std::atomic<bool> claimed = false;  ///< Whoever turns this to true packs the block.
   std::vector<std::byte> input;
+  std::vector<std::size_t> cuts;  ///< Where members begin: in the input, and once packed in the output.
   std::vector<std::byte> output;
   std::exception_ptr failure;
   bool done = false;  ///< Guarded by Workshop::mutex.
 };
+
+void pack_block(BlockCodec& codec, Block& block) {
+  std::span<const std::byte> const input = block.input;
+  std::size_t begin = 0;
+  for (std::size_t& cut : block.cuts) {
+    if (cut > begin) codec.pack(input.subspan(begin, cut - begin), block.output);
+    begin = std::exchange(cut, block.output.size());
+  }
+  // An empty stream is a member, too.
+  if (begin < input.size() || input.empty()) codec.pack(input.subspan(begin), block.output);
+}
 
 /// What the threads share. Kept alive by the pool's jobs too: a job may find its block claimed long
 /// after the stream has gone.
@@ -86,7 +103,7 @@ class Workshop {
     if (block.claimed.exchange(true)) return false;
     try {
       std::unique_ptr<BlockCodec> codec = take_codec();
-      codec->pack(block.input, block.output);
+      pack_block(*codec, block);
       std::lock_guard const lock(mutex_);
       codecs_.push_back(std::move(codec));
     } catch (...) {
@@ -155,8 +172,9 @@ class DeflateStream::Impl {
         out_(std::move(out)) {
     if (options_.compression == Compression::kNone) return;
     in_flight_max_ = options_.pool != nullptr ? options_.blocks_max : 0;
-    // Its blocks are large: no more of them than keep all threads busy.
-    if (options_.compression == Compression::kZstd) {
+    if (options_.is_cut) block_bytes_ = kCutBlockBytes;
+    // Large blocks: no more of them than keep all threads busy.
+    if (options_.compression == Compression::kZstd || options_.is_cut) {
       in_flight_max_ = std::min<std::size_t>(in_flight_max_, cpus_allowed() + 2);
     }
     workshop_ = std::make_shared<Workshop>(options_.compression,
@@ -182,6 +200,13 @@ class DeflateStream::Impl {
     }
   }
 
+  void cut() {
+    if (input_.size() >= kGzipBlockBytes) submit();
+    cuts_here_.push_back(input_.size());
+  }
+
+  [[nodiscard]] const std::vector<std::uint64_t>& cuts() const noexcept { return cuts_; }
+
   void finish() {
     if (!workshop_) return;
     if (!input_.empty() || is_empty_) submit();
@@ -193,6 +218,7 @@ class DeflateStream::Impl {
     is_empty_ = false;
     auto block = std::make_shared<Block>();
     block->input = std::exchange(input_, take_buffer());
+    block->cuts = std::exchange(cuts_here_, {});
     blocks_.push_back(block);
     if (options_.pool != nullptr) {
       asio::post(*options_.pool, [workshop = workshop_, block] { workshop->try_pack(*block); });
@@ -211,6 +237,8 @@ class DeflateStream::Impl {
     workshop_->wait_for(*front);
     if (front->failure) std::rethrow_exception(front->failure);
     out_(front->output);
+    for (std::size_t const cut : front->cuts) cuts_.push_back(bytes_out_ + cut);
+    bytes_out_ += front->output.size();
     blocks_.pop_front();
     // The pool's job may hold the block for long after this; it must not hold the bytes.
     front->output = {};
@@ -234,6 +262,9 @@ class DeflateStream::Impl {
   std::vector<std::byte> spare_;
   std::deque<std::shared_ptr<Block>> blocks_;
   bool is_empty_ = true;
+  std::vector<std::size_t> cuts_here_;  ///< In input_.
+  std::vector<std::uint64_t> cuts_;     ///< In what was written.
+  std::uint64_t bytes_out_ = 0;
 };
 
 DeflateStream::DeflateStream(Options options, ByteFn out)
@@ -245,8 +276,21 @@ DeflateStream::~DeflateStream() = default;
 void DeflateStream::write(std::span<const std::byte> data) {
   impl_->write(data);
 }
+void DeflateStream::cut() {
+  impl_->cut();
+}
 void DeflateStream::finish() {
   impl_->finish();
+}
+const std::vector<std::uint64_t>& DeflateStream::cuts() const noexcept {
+  return impl_->cuts();
+}
+
+std::vector<std::byte> gzip_member(std::span<const std::byte> data, std::optional<int> level) {
+  BlockCodec codec(Compression::kGzip, checked_level(Compression::kGzip, level));
+  std::vector<std::byte> packed;
+  codec.pack(data, packed);
+  return packed;
 }
 
 }  // namespace cobuild::oci

@@ -6,6 +6,7 @@
 
 #include <utility>
 
+#include "oci/base64.hpp"
 #include "oci/output_file.hpp"
 #include "oci/spec/json_text.hpp"
 #include "oci/spec/media_type.hpp"
@@ -19,15 +20,6 @@ namespace {
 constexpr const char* kCreatedAnnotation = "org.opencontainers.image.created";
 constexpr const char* kRefNameAnnotation = "org.opencontainers.image.ref.name";
 constexpr const char* kImageNameAnnotation = "io.containerd.image.name";
-
-std::string to_base64(std::string_view bytes) {
-  std::string text(4 * ((bytes.size() + 2) / 3) + 1, '\0');
-  int const size = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()),
-                                   reinterpret_cast<const unsigned char*>(bytes.data()),
-                                   static_cast<int>(bytes.size()));
-  text.resize(static_cast<std::size_t>(size));
-  return text;
-}
 
 std::optional<std::string> from_base64(std::string_view text) {
   if (text.empty() || text.size() % 4 != 0) return std::nullopt;

@@ -1,10 +1,9 @@
 #include "oci/image_config_patch.hpp"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
 #include <utility>
 
+#include "oci/base64.hpp"
 #include "oci/spec/image_config.hpp"
 #include "oci/spec/manifest.hpp"
 #include "oci/spec/media_type.hpp"
@@ -14,6 +13,7 @@ namespace cobuild::oci {
 namespace {
 
 constexpr std::string_view kHistoryComment = "buildkit.exporter.image.v0";
+constexpr std::string_view kSquashComment = "cobuild.exporter.squash.v0";
 constexpr std::string_view kUnknownDescription = "created by buildkit";
 constexpr const char* kDefaultPath =
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -21,6 +21,22 @@ constexpr const char* kDefaultPath =
 std::optional<std::string> format(const std::optional<Timestamp>& time) {
   if (!time) return std::nullopt;
   return format_rfc3339(*time);
+}
+
+/// What the entries above the base image's layers made is one layer now, which is the last entry's.
+void merge_history(std::vector<History>& history, std::size_t layers_below,
+                   const std::vector<ImageLayer>& layers) {
+  std::size_t layer = 0;
+  for (History& entry : history) {
+    if (entry.empty_layer || layer++ < layers_below) continue;
+    entry.empty_layer = true;
+  }
+  if (layers.size() <= layers_below) return;
+  History entry;
+  entry.created = format(layers[layers_below].created_at);
+  entry.created_by = layers[layers_below].description;
+  entry.comment = kSquashComment;
+  history.push_back(std::move(entry));
 }
 
 /// One history entry for each layer, no more and no fewer (F4.5.8).
@@ -92,15 +108,6 @@ void clamp_times(std::vector<History>& history, Timestamp epoch, const std::stri
   }
 }
 
-std::string to_base64_json(std::string_view bytes) {
-  std::string text(4 * ((bytes.size() + 2) / 3) + 1, '\0');
-  int const size = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()),
-                                   reinterpret_cast<const unsigned char*>(bytes.data()),
-                                   static_cast<int>(bytes.size()));
-  text.resize(static_cast<std::size_t>(size));
-  return '"' + text + '"';
-}
-
 std::map<std::string, std::string> public_annotations(
     const std::map<std::string, std::string>& all) {
   std::map<std::string, std::string> kept;
@@ -117,6 +124,7 @@ std::string patched_config(std::string_view frontend_config, const std::vector<I
   ImageConfig const parsed = parse_image_config(frontend_config);
   ImageConfigPatch patch;
   patch.history = parsed.history;
+  if (options.squashed_above) merge_history(patch.history, *options.squashed_above, layers);
   match_layers(patch.history, layers);
   fill_times(patch.history, layers);
   for (const ImageLayer& layer : layers) patch.diff_ids.push_back(layer.diff_id);
@@ -127,7 +135,7 @@ std::string patched_config(std::string_view frontend_config, const std::vector<I
     }
   }
   if (options.inline_cache) {
-    patch.members.emplace("moby.buildkit.cache.v0", to_base64_json(*options.inline_cache));
+    patch.members.emplace("moby.buildkit.cache.v0", '"' + to_base64(*options.inline_cache) + '"');
   }
   return patch_image_config(frontend_config, patch);
 }
@@ -160,7 +168,7 @@ BuiltImage build_image(std::string_view frontend_config, const std::vector<Image
     manifest.layers.push_back(Descriptor{.media_type = convert_type(layer.media_type, family),
                                          .digest = layer.blob_digest,
                                          .size = static_cast<std::uint64_t>(layer.blob_bytes),
-                                         .urls = {},
+                                         .urls = layer.urls,
                                          .annotations = std::move(annotations),
                                          .platform = std::nullopt,
                                          .artifact_type = {},

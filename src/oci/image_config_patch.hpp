@@ -22,6 +22,7 @@ struct ImageLayer {
   BlobDigest blob_digest;
   std::int64_t blob_bytes = 0;
   std::string media_type;  ///< OCI's or Docker's; written as ImageOptions asks for.
+  std::vector<std::string> urls{};  ///< Where else it may be had.
   std::map<std::string, std::string> annotations;  ///< Internal ones are dropped (F4.5.6).
   std::optional<Timestamp> created_at;             ///< When the layer was made.
   std::string description;  ///< What made it: created_by of a lost history entry.
@@ -33,6 +34,8 @@ struct ImageOptions {
   std::string base_config;                  ///< The base image's config JSON, or empty: F10.96.
   std::optional<std::string> inline_cache;  ///< F4.5.10, raw JSON bytes.
   std::map<std::string, std::string> manifest_annotations;
+  /// All layers above so many were made one, which is the last of the list: the history says so.
+  std::optional<std::size_t> squashed_above;
 };
 
 /// What there is to store and to name.

@@ -10,8 +10,8 @@
 #include <cerrno>
 #include <chrono>
 #include <functional>
+#include <map>
 #include <string>
-#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -20,6 +20,7 @@
 #include "core/sys/tree.hpp"
 #include "oci/layer_stack.hpp"
 #include "oci/output_file.hpp"
+#include "oci/stargz_writer.hpp"
 #include "oci/tar_header.hpp"
 #include "oci/tar_stream.hpp"
 
@@ -76,9 +77,10 @@ bool has_same_contents(int fd1, int fd2, const std::string& path) {
 
 class LayerDiff {
  public:
-  LayerDiff(const std::filesystem::path& layer_dir, const std::vector<std::filesystem::path>& lower,
-            const DiffOptions& options, const ByteFn& out)
-      : root_(open_file(layer_dir, O_PATH | O_DIRECTORY)), below_(lower), out_(out) {
+  LayerDiff(const std::vector<std::filesystem::path>& layers,
+            const std::vector<std::filesystem::path>& lower, const DiffOptions& options,
+            const ByteFn& out)
+      : above_(layers), below_(lower), out_(out) {
     if (options.mtime_max) {
       mtime_max_ =
           std::chrono::floor<std::chrono::seconds>(*options.mtime_max).time_since_epoch().count();
@@ -92,23 +94,24 @@ class LayerDiff {
   }
 
  private:
+  using FileId = std::pair<std::size_t, ino_t>;  ///< Its layer, and which file of it.
   enum class Change { kChanged, kSame };
 
   /// The changes in `directory`, as overlay recorded them.
   void walk(const std::string& directory) {
-    for (const std::string& name : list(directory)) {
+    for (const std::string& name : above_.changed_names(directory)) {
       std::string const path = join(directory, name);
-      std::optional<struct stat> const status = stat_at(root_.get(), path.c_str());
-      if (!status) continue;
-      if (is_whiteout(*status)) {
+      std::optional<LayerStack::Entry> const entry = above_.find_change(path);
+      if (!entry) continue;
+      if (is_whiteout(entry->status)) {
         if (below_.find(path)) write_whiteout(path);
         continue;
       }
-      refuse_redirect(path, *status);
+      refuse_redirect(path, *entry);
       std::optional<LayerStack::Entry> const lower = below_.find(path);
-      if (!lower || !is_same(*lower, path, *status)) write_entry(path, *status, Change::kChanged);
-      if (!S_ISDIR(status->st_mode)) continue;
-      if (lower && is_opaque(root_.get(), path)) {
+      if (!lower || !is_same(*lower, path, *entry)) write_entry(path, *entry, Change::kChanged);
+      if (!S_ISDIR(entry->status.st_mode)) continue;
+      if (lower && above_.hides_below(path)) {
         compare(path);
       } else {
         walk(path);
@@ -119,7 +122,7 @@ class LayerDiff {
   /// The changes in `directory`, which hides what is below: found by comparing.
   void compare(const std::string& directory) {
     std::vector<std::string> const lower = below_.names(directory);
-    std::vector<std::string> const upper = list(directory);
+    std::vector<std::string> const upper = above_.changed_names(directory);
     auto l = lower.begin();
     auto u = upper.begin();
     while (l != lower.end() || u != upper.end()) {
@@ -128,49 +131,53 @@ class LayerDiff {
       std::string const path = join(directory, in_upper ? *u : *l);
       if (in_lower) ++l;
       if (in_upper) ++u;
-      std::optional<struct stat> status;
-      if (in_upper) status = stat_at(root_.get(), path.c_str());
+      std::optional<LayerStack::Entry> entry;
+      if (in_upper) entry = above_.find_change(path);
       // A whiteout in here hides what is hidden already.
-      if (!status || is_whiteout(*status)) {
+      if (!entry || is_whiteout(entry->status)) {
         if (in_lower) write_whiteout(path);
         continue;
       }
-      compare_entry(path, *status);
+      compare_entry(path, *entry);
     }
   }
 
-  void compare_entry(const std::string& path, const struct stat& status) {
-    refuse_redirect(path, status);
+  void compare_entry(const std::string& path, const LayerStack::Entry& entry) {
+    const struct stat& status = entry.status;
+    refuse_redirect(path, entry);
     std::optional<LayerStack::Entry> const lower = below_.find(path);
-    if (!lower || !is_same(*lower, path, status)) {
-      write_entry(path, status, Change::kChanged);
+    if (!lower || !is_same(*lower, path, entry)) {
+      write_entry(path, entry, Change::kChanged);
     } else if (!S_ISDIR(status.st_mode) && status.st_nlink > 1) {
-      write_entry(path, status, Change::kSame);
+      write_entry(path, entry, Change::kSame);
     }
     // What is below a directory that replaces a file is new, and compare() finds nothing there.
     if (S_ISDIR(status.st_mode)) compare(path);
   }
 
   /// A link that is the same as below is written only if another name of the file has changed.
-  void write_entry(const std::string& path, const struct stat& status, Change change) {
+  void write_entry(const std::string& path, const LayerStack::Entry& entry, Change change) {
+    const struct stat& status = entry.status;
     if (S_ISSOCK(status.st_mode)) return;
-    TarHeader header = header_of(path, status);
+    int const root = above_.layer_fd(entry);
+    TarHeader header = header_of(path, entry);
     std::vector<std::string> further_names;
     if (!S_ISDIR(status.st_mode) && status.st_nlink > 1) {
-      if (auto source = link_source_.find(status.st_ino); source != link_source_.end()) {
+      FileId const id{entry.layer, status.st_ino};
+      if (auto source = link_source_.find(id); source != link_source_.end()) {
         header.type = TarType::kHardLink;
         header.link_name = source->second;
         header.size = 0;
       } else if (change == Change::kSame) {
-        unchanged_names_[status.st_ino].push_back(path);
+        unchanged_names_[id].push_back(path);
         return;
       } else {
-        link_source_.emplace(status.st_ino, path);
-        if (auto names = unchanged_names_.extract(status.st_ino))
+        link_source_.emplace(id, path);
+        if (auto names = unchanged_names_.extract(id))
           further_names = std::move(names.mapped());
       }
     }
-    std::string capability = capability_of(root_.get(), path);
+    std::string capability = capability_of(root, path);
     if (!capability.empty())
       header.records["SCHILY.xattr.security.capability"] = std::move(capability);
 
@@ -178,7 +185,7 @@ class LayerDiff {
     if (S_ISDIR(status.st_mode)) written_directories_.insert(path);
     out_.write(format_tar_header(header));
     if (header.type == TarType::kRegular && header.size > 0) {
-      UniqueFd const file = open_regular(root_.get(), path);
+      UniqueFd const file = open_regular(root, path);
       out_.write_file(file.get(), static_cast<std::uint64_t>(header.size), path);
     }
     for (const std::string& name : further_names) {
@@ -203,12 +210,13 @@ class LayerDiff {
   void write_parents(const std::string& path) {
     std::string const parent = parent_of(path);
     if (parent.empty() || written_directories_.contains(parent)) return;
-    std::optional<struct stat> const status = stat_at(root_.get(), parent.c_str());
-    if (!status) throw Error(ErrorKind::kInternal, "/" + parent + " is gone");
-    write_entry(parent, *status, Change::kChanged);
+    std::optional<LayerStack::Entry> const entry = above_.find(parent);
+    if (!entry) throw Error(ErrorKind::kInternal, "/" + parent + " is gone");
+    write_entry(parent, *entry, Change::kChanged);
   }
 
-  TarHeader header_of(const std::string& path, const struct stat& status) const {
+  TarHeader header_of(const std::string& path, const LayerStack::Entry& entry) const {
+    const struct stat& status = entry.status;
     TarHeader header;
     header.name = path;
     header.mode = status.st_mode & 07777;
@@ -223,7 +231,7 @@ class LayerDiff {
         break;
       case S_IFLNK:
         header.type = TarType::kSymlink;
-        header.link_name = read_link_at(root_.get(), path.c_str());
+        header.link_name = read_link_at(above_.layer_fd(entry), path.c_str());
         break;
       case S_IFIFO: header.type = TarType::kFifo; break;
       case S_IFCHR: header.type = TarType::kCharDevice; break;
@@ -240,14 +248,16 @@ class LayerDiff {
   /// BuildKit's rule: all metadata, and the contents only where both times look cut to seconds, as
   /// unpacking a layer does.
   bool is_same(const LayerStack::Entry& lower, const std::string& path,
-               const struct stat& upper) const {
+               const LayerStack::Entry& entry) const {
     const struct stat& below = lower.status;
+    const struct stat& upper = entry.status;
     int const below_fd = below_.layer_fd(lower);
+    int const root = above_.layer_fd(entry);
     if (below.st_mode != upper.st_mode || below.st_uid != upper.st_uid ||
         below.st_gid != upper.st_gid || below.st_rdev != upper.st_rdev) {
       return false;
     }
-    if (capability_of(below_fd, path) != capability_of(root_.get(), path)) return false;
+    if (capability_of(below_fd, path) != capability_of(root, path)) return false;
     if (S_ISDIR(upper.st_mode)) return true;
     if (below.st_size != upper.st_size || below.st_mtim.tv_sec != upper.st_mtim.tv_sec ||
         below.st_mtim.tv_nsec != upper.st_mtim.tv_nsec) {
@@ -255,18 +265,18 @@ class LayerDiff {
     }
     if (upper.st_mtim.tv_nsec != 0) return true;
     if (S_ISLNK(upper.st_mode)) {
-      return read_link_at(below_fd, path.c_str()) == read_link_at(root_.get(), path.c_str());
+      return read_link_at(below_fd, path.c_str()) == read_link_at(root, path.c_str());
     }
     if (!S_ISREG(upper.st_mode) || upper.st_size == 0) return true;
     UniqueFd const a = open_regular(below_fd, path);
-    UniqueFd const b = open_regular(root_.get(), path);
+    UniqueFd const b = open_regular(root, path);
     return has_same_contents(a.get(), b.get(), path);
   }
 
-  void refuse_redirect(const std::string& path, const struct stat& status) const {
-    if (!S_ISDIR(status.st_mode)) return;
+  void refuse_redirect(const std::string& path, const LayerStack::Entry& entry) const {
+    if (!S_ISDIR(entry.status.st_mode)) return;
     for (const char* name : {"user.overlay.redirect", "trusted.overlay.redirect"}) {
-      if (::lgetxattr(proc_path(root_.get(), path).c_str(), name, nullptr, 0) > 0) {
+      if (::lgetxattr(proc_path(above_.layer_fd(entry), path).c_str(), name, nullptr, 0) > 0) {
         throw Error(
             ErrorKind::kUnsupported,
             "/" + path + ": redirect_dir is used but it's not supported in overlayfs differ");
@@ -274,74 +284,136 @@ class LayerDiff {
     }
   }
 
-  std::vector<std::string> list(const std::string& directory) const {
-    int const flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-    UniqueFd const fd(::openat(root_.get(), directory.empty() ? "." : directory.c_str(), flags));
-    if (fd.get() < 0) throw Error::from_errno(errno, "open the directory /" + directory);
-    std::vector<std::string> names;
-    for (DirectoryEntry& entry : list_directory(fd.get())) names.push_back(std::move(entry.name));
-    return names;
-  }
-
-  UniqueFd root_;
+  LayerStack above_;
   LayerStack below_;
   TarStream out_;
   std::optional<std::int64_t> mtime_max_;
   std::unordered_set<std::string> written_directories_;
-  std::unordered_map<ino_t, std::string> link_source_;  ///< Files with several names: the first.
-  std::unordered_map<ino_t, std::vector<std::string>> unchanged_names_;
+  std::map<FileId, std::string> link_source_;  ///< Files with several names: the first.
+  std::map<FileId, std::vector<std::string>> unchanged_names_;
 };
 
 }  // namespace
 
-void write_layer_tar(const std::filesystem::path& layer_dir,
+void write_layer_tar(const std::vector<std::filesystem::path>& layer_dirs,
                      const std::vector<std::filesystem::path>& lower_dirs,
                      const DiffOptions& options, const ByteFn& out) {
-  LayerDiff(layer_dir, lower_dirs, options, out).run();
+  LayerDiff(layer_dirs, lower_dirs, options, out).run();
 }
 
 namespace {
+
+/// Where the blob goes: counted, hashed, written.
+class BlobOutput {
+ public:
+  BlobOutput(int fd, bool is_hashed) : fd_(fd), is_hashed_(is_hashed) {}
+
+  void write(std::span<const std::byte> data) {
+    if (is_hashed_) hash_.write(data);
+    bytes_ += data.size();
+    write_fully(fd_, data, "a layer's blob");
+  }
+
+  [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_; }
+  [[nodiscard]] BlobDigest finish() { return BlobDigest(hash_.finish()); }
+
+ private:
+  int fd_;
+  bool is_hashed_;
+  DigestWriter hash_;
+  std::uint64_t bytes_ = 0;
+};
 
 /// Packs the tar that `write_tar` gives to the function that it is called with.
 SealedLayer pack_tar(const SealOptions& options, int out_fd,
                      const std::function<void(const ByteFn&)>& write_tar) {
   DigestWriter tar_hash;
-  DigestWriter blob_hash;
-  std::int64_t tar_bytes = 0;
-  std::int64_t blob_bytes = 0;
+  std::uint64_t tar_bytes = 0;
   bool const is_packed = options.compression != Compression::kNone;
+  BlobOutput blob(out_fd, is_packed);
   DeflateStream::Options deflate{
       .compression = options.compression, .level = options.level, .pool = options.pool};
-  DeflateStream stream(deflate, [&](std::span<const std::byte> data) {
-    if (is_packed) blob_hash.write(data);
-    blob_bytes += static_cast<std::int64_t>(data.size());
-    write_fully(out_fd, data, "a layer's blob");
-  });
+  DeflateStream stream(deflate, [&](std::span<const std::byte> data) { blob.write(data); });
   write_tar([&](std::span<const std::byte> data) {
     tar_hash.write(data);
-    tar_bytes += static_cast<std::int64_t>(data.size());
+    tar_bytes += data.size();
     stream.write(data);
   });
   stream.finish();
   Digest const diff_id = tar_hash.finish();
   return SealedLayer{.diff_id = DiffId(diff_id),
-                     .blob_digest = BlobDigest(is_packed ? blob_hash.finish() : diff_id),
-                     .blob_bytes = blob_bytes,
-                     .tar_bytes = tar_bytes};
+                     .source_diff_id = DiffId(diff_id),
+                     .blob_digest = is_packed ? blob.finish() : BlobDigest(diff_id),
+                     .blob_bytes = static_cast<std::int64_t>(blob.bytes()),
+                     .tar_bytes = static_cast<std::int64_t>(tar_bytes),
+                     .annotations = {}};
+}
+
+/// The same as eStargz.
+SealedLayer pack_stargz(const SealOptions& options, int out_fd,
+                        const std::function<void(const ByteFn&)>& write_tar) {
+  DigestWriter source_hash;
+  DigestWriter tar_hash;
+  std::uint64_t tar_bytes = 0;
+  BlobOutput blob(out_fd, true);
+  DeflateStream::Options deflate{.compression = Compression::kGzip,
+                                 .level = options.level,
+                                 .pool = options.pool,
+                                 .is_cut = true};
+  DeflateStream stream(deflate, [&](std::span<const std::byte> data) { blob.write(data); });
+  auto add_to_tar = [&](std::span<const std::byte> data) {
+    tar_hash.write(data);
+    tar_bytes += data.size();
+  };
+  StargzWriter writer(
+      [&](std::span<const std::byte> data) {
+        add_to_tar(data);
+        stream.write(data);
+      },
+      [&] { stream.cut(); });
+  write_tar([&](std::span<const std::byte> data) {
+    if (options.hash_source) source_hash.write(data);
+    writer.write(data);
+  });
+  writer.finish();
+  stream.finish();
+  StargzToc const toc = writer.toc(stream.cuts());
+  std::uint64_t const toc_offset = blob.bytes();
+  auto const toc_tar = std::as_bytes(std::span(toc.tar));
+  add_to_tar(toc_tar);
+  blob.write(gzip_member(toc_tar, options.level));
+  std::string const footer = stargz_footer(toc_offset);
+  blob.write(std::as_bytes(std::span(footer)));
+  DiffId const diff_id(tar_hash.finish());
+  return SealedLayer{
+      .diff_id = diff_id,
+      .source_diff_id = options.hash_source ? DiffId(source_hash.finish()) : diff_id,
+      .blob_digest = blob.finish(),
+      .blob_bytes = static_cast<std::int64_t>(blob.bytes()),
+      .tar_bytes = static_cast<std::int64_t>(tar_bytes),
+      .annotations = {{std::string(kStargzTocDigest), toc.digest.to_string()},
+                      {std::string(kStargzUncompressedSize), std::to_string(tar_bytes)}}};
+}
+
+SealedLayer pack(const SealOptions& options, int out_fd,
+                 const std::function<void(const ByteFn&)>& write_tar) {
+  return options.stargz ? pack_stargz(options, out_fd, write_tar)
+                        : pack_tar(options, out_fd, write_tar);
 }
 
 }  // namespace
 
-SealedLayer seal_layer(const std::filesystem::path& layer_dir,
+SealedLayer seal_layer(const std::vector<std::filesystem::path>& layer_dirs,
                        const std::vector<std::filesystem::path>& lower_dirs,
                        const SealOptions& options, int out_fd) {
-  return pack_tar(options, out_fd, [&](const ByteFn& out) {
-    write_layer_tar(layer_dir, lower_dirs, options.diff, out);
+  return pack(options, out_fd, [&](const ByteFn& out) {
+    write_layer_tar(layer_dirs, lower_dirs, options.diff, out);
   });
 }
 
-SealedLayer repack_layer(int blob_fd, const SealOptions& options, int out_fd) {
-  return pack_tar(options, out_fd, [blob_fd](const ByteFn& out) {
+SealedLayer repack_layer(int blob_fd, SealOptions options, int out_fd) {
+  options.hash_source = true;
+  return pack(options, out_fd, [blob_fd](const ByteFn& out) {
     InflateStream stream({}, out);
     std::vector<std::byte> buffer(std::size_t{1} << 20);
     for (;;) {

@@ -12,7 +12,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "core/async/task.hpp"
@@ -27,13 +29,13 @@ struct DiffOptions {
   std::optional<Timestamp> mtime_max;
 };
 
-/// Writes the tar of the changes in `layer_dir` to `out`, in pieces of at most 1 MiB. `lower_dirs`
-/// are the layer directories below, lowest first: what they hold decides whether a whiteout means
-/// anything and whether a file differs. The directories must not change meanwhile. Blocks; for a
+/// Writes the tar of the changes in `layer_dirs` to `out`, in pieces of at most 1 MiB: one layer, or
+/// several that become one, lowest first. `lower_dirs` are the layer directories below, lowest first:
+/// what they hold decides whether a whiteout means anything and whether a file differs. The directories must not change meanwhile. Blocks; for a
 /// pool thread.
 /// \throws Error kInternal when a file changes size while it is read; kUnsupported for overlay's
 /// redirected directories.
-void write_layer_tar(const std::filesystem::path& layer_dir,
+void write_layer_tar(const std::vector<std::filesystem::path>& layer_dirs,
                      const std::vector<std::filesystem::path>& lower_dirs,
                      const DiffOptions& options, const ByteFn& out);
 
@@ -41,6 +43,9 @@ struct SealOptions {
   DiffOptions diff;
   Compression compression = Compression::kGzip;
   std::optional<int> level;
+  /// gzip that can be read file by file; \see StargzWriter. The compression does not matter.
+  bool stargz = false;
+  bool hash_source = false;  ///< For repack_layer().
   /// Threads that may help to compress; \see DeflateStream::Options::pool.
   asio::thread_pool* pool = nullptr;
 };
@@ -48,21 +53,23 @@ struct SealOptions {
 /// A layer as a manifest and a config name it.
 struct SealedLayer {
   DiffId diff_id;
+  DiffId source_diff_id;  ///< repack_layer(): of the tar that was repacked; the same but for eStargz.
   BlobDigest blob_digest;
   std::int64_t blob_bytes = 0;
   std::int64_t tar_bytes = 0;
+  std::map<std::string, std::string> annotations;  ///< What a manifest must say of an eStargz (F4.5.14).
 };
 
-/// Writes the blob of `layer_dir` to `out_fd`, at its current position, in one pass: tar, diff ID,
+/// Writes the blob of `layer_dirs` to `out_fd`, at its current position, in one pass: tar, diff ID,
 /// compression and digest. Blocks; for a pool thread. `out_fd` stays the caller's.
 /// \throws Error as write_layer_tar; kUnavailable for a full disk, naming it.
-[[nodiscard]] SealedLayer seal_layer(const std::filesystem::path& layer_dir,
+[[nodiscard]] SealedLayer seal_layer(const std::vector<std::filesystem::path>& layer_dirs,
                                      const std::vector<std::filesystem::path>& lower_dirs,
                                      const SealOptions& options, int out_fd);
 
 /// The same for a layer that is a blob already, open at its beginning as `blob_fd`: its tar is kept
-/// as it is, and so its diff ID. `options.diff` does not matter.
+/// as it is, and so its diff ID, but for what eStargz adds. `options.diff` does not matter.
 /// \throws Error kCorrupt when the blob does not unpack; kUnavailable for a full disk.
-[[nodiscard]] SealedLayer repack_layer(int blob_fd, const SealOptions& options, int out_fd);
+[[nodiscard]] SealedLayer repack_layer(int blob_fd, SealOptions options, int out_fd);
 
 }  // namespace cobuild::oci

@@ -62,6 +62,14 @@ LayerStack::LayerStack(const std::vector<std::filesystem::path>& layers) {
 }
 
 std::optional<LayerStack::Entry> LayerStack::find(std::string_view path) {
+  return find(path, Whiteouts::kAreNothing);
+}
+
+std::optional<LayerStack::Entry> LayerStack::find_change(std::string_view path) {
+  return find(path, Whiteouts::kAreEntries);
+}
+
+std::optional<LayerStack::Entry> LayerStack::find(std::string_view path, Whiteouts whiteouts) {
   if (path.empty()) {
     if (root_.empty()) return std::nullopt;
     Entry entry{};
@@ -71,7 +79,7 @@ std::optional<LayerStack::Entry> LayerStack::find(std::string_view path) {
     }
     return entry;
   }
-  return look_up(contributors(parent_of(path)), std::string(path), nullptr);
+  return look_up(contributors(parent_of(path)), std::string(path), nullptr, whiteouts);
 }
 
 std::vector<std::string> LayerStack::names(std::string_view directory) {
@@ -96,31 +104,64 @@ std::vector<std::string> LayerStack::names(std::string_view directory) {
   return {seen.begin(), seen.end()};
 }
 
+std::vector<std::string> LayerStack::changed_names(std::string_view directory) {
+  std::string const path(directory);
+  std::vector<std::string> names;
+  for (std::size_t const layer : contributors(path)) {
+    int const flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    UniqueFd const fd(::openat(roots_[layer].get(), path.empty() ? "." : path.c_str(), flags));
+    if (fd.get() < 0) throw Error::from_errno(errno, "open the directory /" + path);
+    for (DirectoryEntry& entry : list_directory(fd.get())) names.push_back(std::move(entry.name));
+  }
+  std::ranges::sort(names);
+  auto const doubles = std::ranges::unique(names);
+  names.erase(doubles.begin(), doubles.end());
+  return names;
+}
+
+bool LayerStack::hides_below(std::string_view directory) {
+  std::string const path(directory);
+  Contributors const parents = contributors(parent_of(path));
+  Contributors const layers = contributors(path);
+  if (layers.empty()) return false;
+  if (is_opaque(roots_[layers.back()].get(), path)) return true;
+  // A layer further down that has anything there has what ended the list.
+  auto const last = std::ranges::find(parents, layers.back());
+  return std::any_of(last + 1, parents.end(), [&](std::size_t layer) {
+    return stat_at(roots_[layer].get(), path.c_str()).has_value();
+  });
+}
+
 const LayerStack::Contributors& LayerStack::contributors(const std::string& directory) {
   if (directory.empty()) return root_;
   if (auto known = directories_.find(directory); known != directories_.end()) return known->second;
   // A copy: the recursion may forget what it refers to.
   Contributors const parents = contributors(parent_of(directory));
   Contributors found;
-  (void)look_up(parents, directory, &found);  // What it adds to `found` is what counts.
+  (void)look_up(parents, directory, &found, Whiteouts::kAreNothing);  // What it adds to `found` is what counts.
   if (directories_.size() >= kDirectoriesMax) directories_.clear();
   return directories_.insert_or_assign(directory, std::move(found)).first->second;
 }
 
 std::optional<LayerStack::Entry> LayerStack::look_up(const Contributors& parents,
                                                      const std::string& path,
-                                                     Contributors* found) const {
+                                                     Contributors* found,
+                                                     Whiteouts whiteouts) const {
   std::optional<Entry> entry;
   for (std::size_t const layer : parents) {
     std::optional<struct stat> const status = stat_at(roots_[layer].get(), path.c_str());
     if (!status) continue;
-    if (is_whiteout(*status)) break;
+    if (is_whiteout(*status)) {
+      if (!entry && whiteouts == Whiteouts::kAreEntries) entry = Entry{*status, layer};
+      break;
+    }
     bool const is_directory = S_ISDIR(status->st_mode);
     if (entry && !is_directory) break;  // Hidden by the directory above it.
     if (!entry) entry = Entry{*status, layer};
     if (!is_directory || found == nullptr) break;
     found->push_back(layer);
-    if (is_opaque(roots_[layer].get(), path)) break;
+    // The lowest hides nothing of the stack.
+    if (layer > 0 && is_opaque(roots_[layer].get(), path)) break;
   }
   return entry;
 }

@@ -39,6 +39,18 @@ class LayerStack {
   /// The names in a directory of the stack, sorted by bytes; empty if it is none.
   [[nodiscard]] std::vector<std::string> names(std::string_view directory);
 
+  // What the stack, as one set of changes, says of whatever it is laid upon.
+
+  /// As find, but a whiteout is an entry, too.
+  [[nodiscard]] std::optional<Entry> find_change(std::string_view path);
+
+  /// As names, with those of whiteouts.
+  [[nodiscard]] std::vector<std::string> changed_names(std::string_view directory);
+
+  /// Whether a directory of the stack hides what is in the directory below it. The directories on the
+  /// way to it do not.
+  [[nodiscard]] bool hides_below(std::string_view directory);
+
   /// Where the file of `entry` can be opened: a descriptor of its layer; the path stays the same.
   [[nodiscard]] int layer_fd(const Entry& entry) const { return roots_[entry.layer].get(); }
 
@@ -46,9 +58,12 @@ class LayerStack {
   /// The layers whose directories make up one directory of the stack, highest first.
   using Contributors = std::vector<std::size_t>;
 
+  enum class Whiteouts { kAreNothing, kAreEntries };
+
   const Contributors& contributors(const std::string& directory);
+  [[nodiscard]] std::optional<Entry> find(std::string_view path, Whiteouts whiteouts);
   [[nodiscard]] std::optional<Entry> look_up(const Contributors& parents, const std::string& path,
-                                             Contributors* found) const;
+                                             Contributors* found, Whiteouts whiteouts) const;
 
   std::vector<UniqueFd> roots_;
   Contributors root_;

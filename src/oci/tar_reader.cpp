@@ -136,6 +136,12 @@ std::optional<TarType> to_type(char flag, std::string_view name) {
 
 }  // namespace
 
+std::uint64_t tar_stored_size(std::span<const std::byte> header) {
+  std::int64_t const size = number_at(header, 124, 12, "size");
+  if (size < 0) throw_corrupt("negative size");
+  return static_cast<std::uint64_t>(size);
+}
+
 /// What extended headers said about the entry that follows them.
 struct TarReader::Extended {
   std::optional<std::string> name;
@@ -321,9 +327,7 @@ bool TarReader::next(TarEntry& entry) {
       throw_corrupt("a zero block in the middle");
     }
     check_sum(header_);
-    std::int64_t const size = number_at(header_, 124, 12, "size");
-    if (size < 0) throw_corrupt("negative size");
-    auto const stored = static_cast<std::uint64_t>(size);
+    std::uint64_t const stored = tar_stored_size(header_);
     switch (static_cast<char>(header_[156])) {
       case kPaxType: read_extended(stored, extended); break;
       case kPaxGlobalType:

@@ -93,4 +93,7 @@ class TarReader {
   std::uint64_t piece_done_ = 0;
 };
 
+/// What a header block says of how many bytes follow it. \throws Error kCorrupt.
+[[nodiscard]] std::uint64_t tar_stored_size(std::span<const std::byte> header);
+
 }  // namespace cobuild::oci

@@ -11,6 +11,7 @@
 #include "oci/spec/image_config.hpp"
 #include "oci/spec/media_type.hpp"
 #include "oci/spec/reference.hpp"
+#include "oci/stargz_toc.hpp"
 #include "ops/kept_images.hpp"
 
 namespace cobuild::ops {
@@ -43,7 +44,9 @@ std::string encode(const ResolvedImage& image) {
     layers.push_back({{"blob", layer.blob.to_string()},
                       {"size", layer.size},
                       {"mediaType", layer.media_type},
-                      {"diffID", layer.diff_id.to_string()}});
+                      {"diffID", layer.diff_id.to_string()},
+                      {"urls", json::value_from(layer.urls)},
+                      {"annotations", json::value_from(layer.annotations)}});
   }
   return json::serialize(json::object{{"named", image.named_digest.to_string()},
                                       {"manifest", image.manifest_digest.to_string()},
@@ -65,11 +68,29 @@ std::optional<ResolvedImage> decode(const std::string& text, std::string referen
                                         layer.at("size").as_int64(),
                                         std::string(layer.at("mediaType").as_string()),
                                         DiffId(Digest::parse(layer.at("diffID").as_string()))});
+      ImageLayer& last = image.layers.back();
+      const json::object& members = layer.as_object();
+      if (auto const* urls = members.if_contains("urls")) {
+        last.urls = json::value_to<std::vector<std::string>>(*urls);
+      }
+      if (auto const* annotations = members.if_contains("annotations")) {
+        last.annotations = json::value_to<std::map<std::string, std::string>>(*annotations);
+      }
     }
     return image;
   } catch (const std::exception&) {
     return std::nullopt;
   }
+}
+
+/// Without them an eStargz layer is an ordinary one to those who could read its files one by one.
+std::map<std::string, std::string> annotations_to_keep(const oci::Descriptor& layer) {
+  std::map<std::string, std::string> kept;
+  for (std::string_view const key : {oci::kStargzTocDigest, oci::kStargzUncompressedSize}) {
+    auto const found = layer.annotations.find(std::string(key));
+    if (found != layer.annotations.end()) kept.insert(*found);
+  }
+  return kept;
 }
 
 }  // namespace
@@ -90,7 +111,8 @@ ResolvedImage simplify(oci::ResolvedImage image, std::string origin) {
   for (std::size_t i = 0; i < config.diff_ids.size(); ++i) {
     const oci::Descriptor& layer = image.manifest.layers[i];
     out.layers.push_back(ImageLayer{layer.digest, static_cast<std::int64_t>(layer.size),
-                                    layer.media_type, config.diff_ids[i]});
+                                    layer.media_type, config.diff_ids[i], {}, layer.urls,
+                                    annotations_to_keep(layer)});
   }
   return out;
 }

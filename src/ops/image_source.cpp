@@ -4,6 +4,7 @@
 #include "core/base/error.hpp"
 #include "ops/chain_id.hpp"
 #include "ops/images.hpp"
+#include "ops/layer_forms.hpp"
 #include "ops/op_digest.hpp"
 
 namespace cobuild::ops {
@@ -154,6 +155,14 @@ Task<store::LayerChain> add_image_layers(store::Store& store, ResolvedImage imag
     attributes.blob->sources = std::move(layer.sources);
     attributes.blob->sources.push_back(image.reference);
     layers.push_back(co_await store.add_remote_layer(*chain, std::move(attributes)));
+    if (layer.urls.empty() && layer.annotations.empty()) continue;
+    put_layer_form(store, layers.back(), described_form(layer.blob),
+                   {.diff_id = layer.diff_id,
+                    .blob = layer.blob,
+                    .bytes = layer.size,
+                    .media_type = layer.media_type,
+                    .urls = std::move(layer.urls),
+                    .annotations = std::move(layer.annotations)});
   }
   co_return layers;
 }

@@ -26,6 +26,8 @@ struct ImageLayer {
   DiffId diff_id;
   /// Where the blob is besides ResolvedImage::reference, as LayerBlob::sources has it; tried first.
   std::vector<std::string> sources = {};
+  std::vector<std::string> urls{};                   ///< Where else it may be had.
+  std::map<std::string, std::string> annotations{};  ///< Those that an image of it must have (F4.5.6).
 };
 
 /// An image for one platform. Nothing but its manifests and config has been fetched.

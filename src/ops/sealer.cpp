@@ -12,6 +12,7 @@
 #include "core/sys/fs.hpp"
 #include "oci/layer_diff.hpp"
 #include "oci/spec/media_type.hpp"
+#include "ops/layer_forms.hpp"
 
 namespace cobuild::ops {
 namespace {
@@ -20,16 +21,28 @@ namespace {
 /// busy while one layer is at its end.
 constexpr std::size_t kSealsMax = 4;
 
-/// The blob to take as it is, or null when the layer must be packed.
+oci::SealOptions seal_options(const SealRequest& request, asio::thread_pool& pool) {
+  oci::SealOptions options;
+  options.compression = request.compression;
+  options.stargz = request.stargz;
+  options.level = request.level;
+  options.pool = &pool;
+  return options;
+}
+
+/// The blob to take as it is, or null when the layer must be packed. Layers from a registry keep
+/// the form that they have there, whatever other exports have made of them; our own are packed as
+/// asked for.
 const store::LayerBlob* usable_blob(const store::Layer& layer, const SealRequest& request) {
-  const store::LayerBlob* any = nullptr;
+  const store::LayerBlob* wanted = nullptr;
+  const store::LayerBlob* pulled = nullptr;
   for (const store::LayerBlob& blob : layer.blobs) {
-    if (oci::compression_of(blob.media_type) == request.compression) return &blob;
-    if (any == nullptr || !blob.sources.empty()) any = &blob;
+    bool const is_wanted =
+        !request.stargz && oci::compression_of(blob.media_type) == request.compression;
+    if (is_wanted && wanted == nullptr) wanted = &blob;
+    if (!blob.sources.empty() && (is_wanted || pulled == nullptr)) pulled = &blob;
   }
-  if (any == nullptr || request.force) return nullptr;
-  // Layers from a registry keep their form; our own are packed as asked for.
-  return any->sources.empty() ? nullptr : any;
+  return pulled != nullptr && !request.force ? pulled : wanted;
 }
 
 /// The blob to make another one of, or null when none can be had: here rather than elsewhere.
@@ -42,21 +55,22 @@ const store::LayerBlob* repackable_blob(const store::Store& store, const store::
   return found;
 }
 
-oci::ImageLayer describe(const store::Layer& layer, const store::LayerBlob& blob, DiffId diff_id) {
-  return oci::ImageLayer{.diff_id = diff_id,
-                         .blob_digest = blob.digest,
-                         .blob_bytes = blob.size,
-                         .media_type = blob.media_type,
-                         .annotations = {},
+oci::ImageLayer image_layer(const store::Layer& layer, const LayerForm& form) {
+  return oci::ImageLayer{.diff_id = form.diff_id,
+                         .blob_digest = form.blob,
+                         .blob_bytes = form.bytes,
+                         .media_type = form.media_type,
+                         .urls = form.urls,
+                         .annotations = form.annotations,
                          .created_at = layer.created_at,
                          .description = layer.description};
 }
 
-/// A layer of the image: where in the chain it is.
+/// A layer of the image: where in the chain its highest layer is, and how many it is made of.
 struct Place {
   std::size_t position;
   std::size_t index;  ///< In the image.
-  bool together;      ///< With the one below it, which it amends.
+  std::size_t own;
 };
 
 Task<void> keep(std::optional<oci::ImageLayer>& sealed, Task<oci::ImageLayer> sealing) {
@@ -69,28 +83,52 @@ bool amends_the_one_below(store::Store& store, const store::LayerChain& chain,
   return position > 0 && store.get_layer(chain[position]).amends == chain[position - 1];
 }
 
+/// Where the layers of the image are in the chain.
+std::vector<Place> places_of(store::Store& store, const store::LayerChain& chain,
+                             const SealRequest& request) {
+  std::vector<Place> places;
+  for (std::size_t i = 0; i < chain.size(); ++i) {
+    std::size_t own = 1;
+    bool const squashed = request.squash_above && i > *request.squash_above;
+    if (!places.empty() && (squashed || amends_the_one_below(store, chain, i))) {
+      own += places.back().own;
+      places.pop_back();
+    }
+    places.push_back({.position = i, .index = places.size(), .own = own});
+  }
+  return places;
+}
+
+/// All that the blob depends on, beside the layer itself.
+std::string form_name(const SealRequest& request, const store::LayerChain& chain, std::size_t own,
+                      bool clamp) {
+  std::string name(request.stargz ? "estargz" : oci::to_string(request.compression));
+  if (request.level) name += " level=" + std::to_string(*request.level);
+  if (clamp) {
+    name += " until=" + std::to_string(request.mtime_max->time_since_epoch().count());
+  }
+  std::string whole;
+  for (store::LayerId const id : chain) whole += std::to_string(id.value) + " ";
+  return name + " own=" + std::to_string(own) + " of=" + Digest::of(std::string_view(whole)).hex();
+}
+
 std::string seal_status(const store::Layer& layer) {
   return "sealing layer: " + layer.description;
 }
 
 }  // namespace
 
-Sealer::Sealer(asio::thread_pool& pool, store::Store& store, store::Snapshotter& snapshotter,
-               LayerFetcher& fetcher)
-    : pool_(pool), store_(store), snapshotter_(snapshotter), fetcher_(fetcher) {}
+Sealer::Sealer(asio::thread_pool& pool, store::Store& store, LayerFetcher& fetcher)
+    : pool_(pool), store_(store), fetcher_(fetcher) {}
 
 Task<std::vector<oci::ImageLayer>> Sealer::seal(store::LayerChain chain, SealRequest request,
                                                 solve::StepSink& step) {
-  std::vector<Place> places;
-  for (std::size_t i = 0; i < chain.size(); ++i) {
-    bool const together = amends_the_one_below(store_, chain, i);
-    if (together) places.pop_back();
-    places.push_back({.position = i, .index = places.size(), .together = together});
-  }
+  std::vector<Place> places = places_of(store_, chain, request);
   std::vector<std::optional<oci::ImageLayer>> sealed(places.size());
   auto seal_at = [&](Place place) {
+    auto const end = chain.begin() + static_cast<std::ptrdiff_t>(place.position) + 1;
     return keep(sealed[place.index],
-                seal_one(chain, place.position, place.together, request, step));
+                seal_one(store::LayerChain(chain.begin(), end), place.own, request, step));
   };
   co_await for_each_bounded(std::move(places), kSealsMax, seal_at);
   std::vector<oci::ImageLayer> layers;
@@ -98,37 +136,61 @@ Task<std::vector<oci::ImageLayer>> Sealer::seal(store::LayerChain chain, SealReq
   co_return layers;
 }
 
-Task<oci::ImageLayer> Sealer::seal_one(store::LayerChain chain, std::size_t position, bool together,
+oci::ImageLayer Sealer::describe(const store::Layer& layer, const store::LayerBlob& blob) {
+  LayerForm form{.diff_id = layer.diff_id.value(),
+                 .blob = blob.digest,
+                 .bytes = blob.size,
+                 .media_type = blob.media_type};
+  if (auto const said = get_layer_form(store_, layer.id, described_form(blob.digest))) {
+    form.urls = said->urls;
+    form.annotations = said->annotations;
+  }
+  return image_layer(layer, form);
+}
+
+Task<std::optional<oci::ImageLayer>> Sealer::take(store::Layer layer, SealRequest request,
+                                                  solve::StepSink& step) {
+  const store::LayerBlob* const blob = usable_blob(layer, request);
+  if (blob == nullptr) co_return std::nullopt;
+  COBUILD_ASSERT(layer.diff_id.has_value(), "a layer with a blob has a diff ID");
+  if (!blob->present || !store_.has_blob(blob->digest)) {
+    if (blob->sources.empty()) co_return std::nullopt;
+    if (!request.leave_remote) co_await fetcher_.fetch_blob(layer.id, blob->digest, step);
+  }
+  co_return describe(layer, *blob);
+}
+
+Task<oci::ImageLayer> Sealer::seal_one(store::LayerChain chain, std::size_t own,
                                        SealRequest request, solve::StepSink& step) {
-  store::LayerId const id = chain[position];
+  store::LayerId const id = chain.back();
   auto const lock = co_await store_.lock("seal " + std::to_string(id.value));
   store::Layer const layer = store_.get_layer(id);
-  bool const clamp = request.mtime_max && position >= request.base_layers;
-  // Alone, a layer that amends is not what its row says: that is about the two together.
-  bool const alone = layer.amends && !together;
-  PackMode const mode{.clamp = clamp, .keep = !clamp && !alone, .together = together};
-  if (mode.keep) {
-    if (const store::LayerBlob* blob = usable_blob(layer, request)) {
-      COBUILD_ASSERT(layer.diff_id.has_value(), "a layer with a blob has a diff ID");
-      if (!blob->present || !store_.has_blob(blob->digest)) {
-        if (blob->sources.empty()) {
-          co_return co_await pack(std::move(chain), position, request, mode, step);
-        }
-        if (!request.leave_remote) co_await fetcher_.fetch_blob(id, blob->digest, step);
-      }
-      co_return describe(layer, *blob, *layer.diff_id);
-    }
+  // Two of which one amends the other are what the row of that one says. Alone it is not that.
+  bool const is_row =
+      layer.amends ? own == 2 && chain[chain.size() - 2] == *layer.amends : own == 1;
+  PackMode mode;
+  mode.own = own;
+  mode.clamp = request.mtime_max && chain.size() > request.base_layers;
+  bool const is_same_tar = is_row && !mode.clamp;
+  if (is_same_tar) {
+    if (auto taken = co_await take(layer, request, step)) co_return *std::move(taken);
   }
-  if (mode.keep && layer.diff_id) {
+  mode.keep = is_same_tar && !request.stargz;
+  if (!mode.keep) {
+    mode.form = form_name(request, chain, own, mode.clamp);
+    auto const form = get_layer_form(store_, id, mode.form);
+    if (form && store_.has_blob(form->blob)) co_return image_layer(layer, *form);
+  }
+  if (is_same_tar && layer.diff_id) {
     if (const store::LayerBlob* blob = repackable_blob(store_, layer)) {
-      co_return co_await repack(id, *blob, request, step);
+      co_return co_await repack(id, *blob, request, std::move(mode), step);
     }
   }
-  co_return co_await pack(std::move(chain), position, request, mode, step);
+  co_return co_await pack(std::move(chain), request, std::move(mode), step);
 }
 
 Task<oci::ImageLayer> Sealer::repack(store::LayerId id, store::LayerBlob blob, SealRequest request,
-                                     solve::StepSink& step) {
+                                     PackMode mode, solve::StepSink& step) {
   Timings::Span const span(Phase::kSeal);
   if (!blob.present || !store_.has_blob(blob.digest)) {
     store::LayerChain one(1, id);
@@ -136,63 +198,57 @@ Task<oci::ImageLayer> Sealer::repack(store::LayerId id, store::LayerBlob blob, S
   }
   store::Layer const layer = store_.get_layer(id);
   store::NewBlob file = co_await store_.new_blob();
-  oci::SealOptions options;
-  options.compression = request.compression;
-  options.level = request.level;
-  options.pool = &pool_;
+  oci::SealOptions const options = seal_options(request, pool_);
   step.status(seal_status(layer), 0, 0, false);
   UniqueFd const packed = open_file(store_.blob_path(blob.digest), O_RDONLY);
   auto seal = [&options, from = packed.get(), to = file.fd()] {
     return oci::repack_layer(from, options, to);
   };
-  oci::SealedLayer const sealed = co_await offload(pool_, seal);
-  if (sealed.diff_id != *layer.diff_id) {
+  oci::SealedLayer sealed = co_await offload(pool_, seal);
+  if (sealed.source_diff_id != *layer.diff_id) {
     throw Error(ErrorKind::kCorrupt, "blob " + blob.digest.to_string() + " has not the diff ID " +
                                          layer.diff_id->to_string() + " of its layer");
   }
   step.status(seal_status(layer), sealed.blob_bytes, sealed.blob_bytes, true);
-  co_return co_await keep_blob(id, std::move(file), sealed, request, true);
+  co_return co_await keep_blob(id, std::move(file), std::move(sealed), request, std::move(mode));
 }
 
 Task<oci::ImageLayer> Sealer::keep_blob(store::LayerId id, store::NewBlob file,
-                                        oci::SealedLayer sealed, SealRequest request, bool keep) {
+                                        oci::SealedLayer sealed, SealRequest request,
+                                        PackMode mode) {
   co_await store_.commit_blob(std::move(file), sealed.blob_digest, sealed.blob_bytes);
-  auto const family = oci::TypeFamily::kOci;
-  store::LayerBlob blob{sealed.blob_digest,
-                        sealed.blob_bytes,
-                        std::string(oci::layer_type(request.compression, family)),
-                        {},
-                        true};
-  if (keep) co_await store_.set_sealed(id, sealed.diff_id, blob);
-  co_return describe(store_.get_layer(id), blob, sealed.diff_id);
+  LayerForm form{
+      .diff_id = sealed.diff_id,
+      .blob = sealed.blob_digest,
+      .bytes = sealed.blob_bytes,
+      .media_type = std::string(oci::layer_type(request.compression, oci::TypeFamily::kOci)),
+      .annotations = std::move(sealed.annotations)};
+  if (mode.keep) {
+    store::LayerBlob blob{form.blob, form.bytes, form.media_type, {}, true};
+    co_await store_.set_sealed(id, form.diff_id, std::move(blob));
+  } else {
+    put_layer_form(store_, id, mode.form, form);
+  }
+  co_return image_layer(store_.get_layer(id), form);
 }
 
-Task<oci::ImageLayer> Sealer::pack(store::LayerChain chain, std::size_t position,
-                                   SealRequest request, PackMode mode, solve::StepSink& step) {
+Task<oci::ImageLayer> Sealer::pack(store::LayerChain chain, SealRequest request, PackMode mode,
+                                   solve::StepSink& step) {
   Timings::Span const span(Phase::kSeal);
-  store::LayerId const id = chain[position];
+  store::LayerId const id = chain.back();
   store::Layer const layer = store_.get_layer(id);
-  chain.resize(position + 1);
   auto lowers = co_await fetcher_.directories(std::move(chain), step);
-  std::vector<std::filesystem::path> own(lowers.end() - (mode.together ? 2 : 1), lowers.end());
+  std::vector<std::filesystem::path> const own(lowers.end() - static_cast<std::ptrdiff_t>(mode.own),
+                                               lowers.end());
   lowers.resize(lowers.size() - own.size());
   store::NewBlob file = co_await store_.new_blob();
-  oci::SealOptions options;
-  options.compression = request.compression;
-  options.level = request.level;
-  options.pool = &pool_;
+  oci::SealOptions options = seal_options(request, pool_);
   if (mode.clamp) options.diff.mtime_max = request.mtime_max;
   step.status(seal_status(layer), 0, 0, false);
-  int const fd = file.fd();
-  auto seal = [&] {
-    if (!mode.together) return oci::seal_layer(own.front(), lowers, options, fd);
-    auto const view = snapshotter_.view(own);
-    return oci::seal_layer(view->path(), lowers, options, fd);
-  };
-  oci::SealedLayer const sealed = co_await offload(pool_, seal);
+  auto seal = [&, fd = file.fd()] { return oci::seal_layer(own, lowers, options, fd); };
+  oci::SealedLayer sealed = co_await offload(pool_, seal);
   step.status(seal_status(layer), sealed.blob_bytes, sealed.blob_bytes, true);
-  // A clamped form is for this export only: the layer in the store keeps its own times.
-  co_return co_await keep_blob(id, std::move(file), sealed, request, mode.keep);
+  co_return co_await keep_blob(id, std::move(file), std::move(sealed), request, std::move(mode));
 }
 
 }  // namespace cobuild::ops

@@ -2,13 +2,14 @@
 
 /// Layers made here become blobs: what an image refers to.
 
+#include <cstddef>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "core/async/task.hpp"
 #include "core/base/go_time.hpp"
 #include "core/solve/op.hpp"
-#include "core/store/snapshotter.hpp"
 #include "core/store/store.hpp"
 #include "oci/compression.hpp"
 #include "oci/image_config_patch.hpp"
@@ -19,6 +20,8 @@ namespace cobuild::ops {
 
 struct SealRequest {
   oci::Compression compression = oci::Compression::kGzip;
+  /// gzip of which single files can be read. Such blobs have a diff ID of their own.
+  bool stargz = false;
   std::optional<int> level;
   /// Layers that have a blob of another compression are packed again (F4.2.15).
   bool force = false;
@@ -29,14 +32,15 @@ struct SealRequest {
   std::optional<Timestamp> mtime_max;
   /// With mtime_max: so many of the lowest layers are the base image's, and are left as they are.
   std::size_t base_layers = 0;
+  /// All layers above so many of the lowest become one.
+  std::optional<std::size_t> squash_above;
 };
 
 /// Makes blobs of the layers of one chain.
 class Sealer {
  public:
   /// What is passed by reference must outlive this.
-  Sealer(asio::thread_pool& pool, store::Store& store, store::Snapshotter& snapshotter,
-         LayerFetcher& fetcher);
+  Sealer(asio::thread_pool& pool, store::Store& store, LayerFetcher& fetcher);
 
   /// The layers of `chain` as an image lists them, every blob in the store when this returns (but
   /// for SealRequest::leave_remote). A
@@ -47,25 +51,29 @@ class Sealer {
                                           solve::StepSink& step);
 
  private:
-  Task<oci::ImageLayer> seal_one(store::LayerChain chain, std::size_t position, bool together,
-                                 SealRequest request, solve::StepSink& step);
+  struct PackMode {
+    bool clamp = false;   ///< To SealRequest::mtime_max.
+    bool keep = true;     ///< The blob is the layer's own: later builds take it.
+    std::size_t own = 1;  ///< So many of the highest layers become one.
+    std::string form{};   ///< The name of the form, where the blob is not the layer's own.
+  };
+  Task<oci::ImageLayer> seal_one(store::LayerChain chain, std::size_t own, SealRequest request,
+                                 solve::StepSink& step);
+  /// The layer's blob as it is; nullopt when another one must be made.
+  Task<std::optional<oci::ImageLayer>> take(store::Layer layer, SealRequest request,
+                                            solve::StepSink& step);
   /// Another blob of the same tar.
   Task<oci::ImageLayer> repack(store::LayerId id, store::LayerBlob blob, SealRequest request,
-                               solve::StepSink& step);
-  /// Takes a finished blob into the store; as the layer's own if `keep`.
+                               PackMode mode, solve::StepSink& step);
+  Task<oci::ImageLayer> pack(store::LayerChain chain, SealRequest request, PackMode mode,
+                             solve::StepSink& step);
+  /// Takes a finished blob into the store, as the layer's own or as a form of it.
   Task<oci::ImageLayer> keep_blob(store::LayerId id, store::NewBlob file, oci::SealedLayer sealed,
-                                  SealRequest request, bool keep);
-  struct PackMode {
-    bool clamp = false;     ///< To SealRequest::mtime_max.
-    bool keep = true;       ///< The blob is the layer's own: later builds take it.
-    bool together = false;  ///< With the layer below, which it amends.
-  };
-  Task<oci::ImageLayer> pack(store::LayerChain chain, std::size_t position, SealRequest request,
-                             PackMode mode, solve::StepSink& step);
+                                  SealRequest request, PackMode mode);
+  [[nodiscard]] oci::ImageLayer describe(const store::Layer& layer, const store::LayerBlob& blob);
 
   asio::thread_pool& pool_;
   store::Store& store_;
-  store::Snapshotter& snapshotter_;
   LayerFetcher& fetcher_;
 };
 

@@ -50,7 +50,8 @@ TEST(ExportOptions, Defaults) {
     ExportOptions const options = parse({}, type);
     EXPECT_EQ(options.seal.compression, oci::Compression::kGzip) << type;
     EXPECT_TRUE(options.seal.oci_media_types) << type;
-    EXPECT_FALSE(options.seal.force || options.rewrite_timestamp || options.prefer_nondistributable);
+    EXPECT_FALSE(options.seal.force || options.rewrite_timestamp ||
+                 options.prefer_nondistributable);
     EXPECT_FALSE(options.epoch || options.seal.level);
     EXPECT_THAT(options.annotations, IsEmpty());
   }
@@ -71,7 +72,8 @@ TEST(ExportOptions, Compression) {
   EXPECT_EQ(parse({{"compression", "uncompressed"}}).seal.compression, oci::Compression::kNone);
   EXPECT_TRUE(parse({{"force-compression", ""}}).seal.force);
   EXPECT_THAT(complaint({{"compression", "lzma"}}), HasSubstr("unsupported compression type lzma"));
-  EXPECT_THAT(complaint({{"compression-level", "10"}}), HasSubstr("compression-level 10 for gzip: "));
+  EXPECT_THAT(complaint({{"compression-level", "10"}}),
+              HasSubstr("compression-level 10 for gzip: "));
   EXPECT_EQ(complaint({{"compression-level", "a"}}),
             "non-integer value a specified for compression-level: strconv.ParseInt: parsing \"a\": "
             "invalid syntax");
@@ -81,8 +83,8 @@ TEST(ExportOptions, Compression) {
 
 /// F4.2.19: only the keys of the image store, tar and force-compression may be without a value.
 TEST(ExportOptions, BooleansWithoutAValue) {
-  for (const char* key : {"oci-mediatypes", "oci-artifact", "rewrite-timestamp", "attestation-inline",
-                          "prefer-nondist-layers"}) {
+  for (const char* key : {"oci-mediatypes", "oci-artifact", "rewrite-timestamp",
+                          "attestation-inline", "prefer-nondist-layers"}) {
     std::string const said = std::string("non-bool value specified for ") + key;
     EXPECT_EQ(complaint({{key, ""}}), said + kEmptyBool);
     EXPECT_EQ(complaint({{key, "x"}}), said + kNotBool);
@@ -105,7 +107,8 @@ TEST(ExportOptions, OldVersions) {
   EXPECT_FALSE(parse({{"compatibility-version", "20"}}, "image").seal.oci_media_types);
   EXPECT_FALSE(parse({{"compatibility-version", "10"}}, "docker").seal.oci_media_types);
   EXPECT_TRUE(parse({{"compatibility-version", "10"}}).seal.oci_media_types);
-  EXPECT_TRUE(parse({{"compatibility-version", "20"}, {"oci-mediatypes", "1"}}, "image").seal.oci_media_types);
+  EXPECT_TRUE(parse({{"compatibility-version", "20"}, {"oci-mediatypes", "1"}}, "image")
+                  .seal.oci_media_types);
   EXPECT_EQ(complaint({{"compatibility-version", "10"}, {"compression", "zstd"}}, "image"),
             "unsupported compatibility-version 10 feature image exporter compression=zstd");
   EXPECT_EQ(complaint({{"compatibility-version", "11"}}),
@@ -118,7 +121,8 @@ TEST(ExportOptions, OldVersions) {
 TEST(ExportOptions, Epoch) {
   Timestamp const of_build{std::chrono::seconds(7)};
   EXPECT_EQ(parse({}).epoch_or(of_build), of_build);
-  EXPECT_EQ(parse({{"source-date-epoch", "5"}}).epoch_or(of_build), Timestamp(std::chrono::seconds(5)));
+  EXPECT_EQ(parse({{"source-date-epoch", "5"}}).epoch_or(of_build),
+            Timestamp(std::chrono::seconds(5)));
   EXPECT_EQ(parse({{"source-date-epoch", ""}}, "tar").epoch_or(of_build), std::nullopt);
   EXPECT_EQ(complaint({{"source-date-epoch", "x"}}, "local"),
             "invalid source-date-epoch: strconv.ParseInt: parsing \"x\": invalid syntax");
@@ -128,8 +132,11 @@ TEST(ExportOptions, Epoch) {
 TEST(ExportOptions, Local) {
   EXPECT_TRUE(parse({{"mode", "Delete "}}, "local").delete_extra);
   EXPECT_FALSE(parse({{"mode", "copy"}}, "local").delete_extra);
-  EXPECT_EQ(parse({{"platform-split", "false"}, {"attestation-prefix", "a"}}, "local").platform_split, false);
-  EXPECT_THAT(complaint({{"mode", "move"}}, "local"), HasSubstr("invalid local exporter mode \"move\""));
+  EXPECT_EQ(
+      parse({{"platform-split", "false"}, {"attestation-prefix", "a"}}, "local").platform_split,
+      false);
+  EXPECT_THAT(complaint({{"mode", "move"}}, "local"),
+              HasSubstr("invalid local exporter mode \"move\""));
   EXPECT_EQ(complaint({{"platform-split", "x"}}, "local"),
             std::string("non-bool value for platform-split: x") + kNotBool);
   EXPECT_EQ(complaint({{"compression", "what"}}, "local"), "");
@@ -174,7 +181,8 @@ TEST(ExportOptions, AnnotationsByPlace) {
 
 /// F4.5.12.
 TEST(ExportOptions, AnnotationsThatDoNotFit) {
-  auto const said = [](const Attributes& attributes, const std::vector<oci::Platform>& platforms, bool is_index) {
+  auto const said = [](const Attributes& attributes, const std::vector<oci::Platform>& platforms,
+                       bool is_index) {
     try {
       check_annotations(parse(attributes), platforms, is_index);
     } catch (const Error& error) {
@@ -190,8 +198,9 @@ TEST(ExportOptions, AnnotationsThatDoNotFit) {
   EXPECT_EQ(said({{"annotation[linux/s390x].a", "b"}}, two, true),
             "invalid annotation: no platform linux/s390x found in source");
   EXPECT_EQ(said({{"annotation[linux/s390x].a", "b"}}, one, false), "");
-  EXPECT_EQ(said({{"annotation-manifest-descriptor.a", "b"}, {"oci-mediatypes", "false"}}, one, false),
-            "cannot export annotations with \"oci-mediatypes=false\"");
+  EXPECT_EQ(
+      said({{"annotation-manifest-descriptor.a", "b"}, {"oci-mediatypes", "false"}}, one, false),
+      "cannot export annotations with \"oci-mediatypes=false\"");
   EXPECT_EQ(said({{"annotation.a", "b"}, {"oci-mediatypes", "false"}}, one, false), "");
 }
 

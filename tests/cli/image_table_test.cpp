@@ -40,7 +40,7 @@ ops::KeptImage of_two_platforms() {
   first.architecture = "amd64";
   oci::Platform second = first;
   second.architecture = "riscv64";
-  return kept(oci::index_of({{first, &amd64}, {second, &riscv}}, true, Timestamp()), "r.io/b:2");
+  return kept(oci::index_of({{first, &amd64}, {second, &riscv}}, {}, Timestamp()), "r.io/b:2");
 }
 
 TEST(ImageTable, Rows) {

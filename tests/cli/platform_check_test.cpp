@@ -21,8 +21,9 @@ std::vector<oci::Platform> built(const std::vector<std::string>& names) {
 TEST(PlatformCheck, WhatWasAskedForIsFine) {
   EXPECT_THAT(platform_warnings("", {oci::host_platform()}, false), IsEmpty());
   EXPECT_THAT(platform_warnings("linux/arm64/v8", built({"linux/arm64"}), false), IsEmpty());
-  EXPECT_THAT(platform_warnings("linux/arm64,linux/amd64", built({"linux/amd64", "linux/arm64"}), true),
-              IsEmpty());
+  EXPECT_THAT(
+      platform_warnings("linux/arm64,linux/amd64", built({"linux/amd64", "linux/arm64"}), true),
+      IsEmpty());
 }
 
 TEST(PlatformCheck, AVersionThatNobodyAskedForIsFine) {
@@ -43,9 +44,10 @@ TEST(PlatformCheck, OneForSeveral) {
 }
 
 TEST(PlatformCheck, SeveralOthers) {
-  EXPECT_THAT(platform_warnings("linux/amd64,linux/arm64", built({"linux/amd64", "linux/s390x"}), true),
-              ElementsAre("Requested platforms linux/amd64,linux/arm64 do not match result platforms "
-                          "linux/amd64,linux/s390x"));
+  EXPECT_THAT(
+      platform_warnings("linux/amd64,linux/arm64", built({"linux/amd64", "linux/s390x"}), true),
+      ElementsAre("Requested platforms linux/amd64,linux/arm64 do not match result platforms "
+                  "linux/amd64,linux/s390x"));
 }
 
 TEST(PlatformCheck, TwiceOrWrong) {

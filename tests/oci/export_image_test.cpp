@@ -50,7 +50,7 @@ Sample make_sample() {
   test::set_time(layer / "hello", 1'600'000'000);
   fs::path const blob = scratch.path() / "blob";
   UniqueFd fd(::open(blob.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
-  SealedLayer const sealed = seal_layer(layer, {}, {.diff = {}, .level = {}}, fd.get());
+  SealedLayer const sealed = seal_layer({layer}, {}, {.diff = {}, .level = {}}, fd.get());
   fd.close();
   ExportImage image = image_of({.diff_id = sealed.diff_id,
                                 .blob_digest = sealed.blob_digest,

@@ -88,7 +88,8 @@ TEST(BuildImage, DockerTypesWhenAskedFor) {
                                         .epoch = {},
                                         .base_config = {},
                                         .inline_cache = {},
-                                        .manifest_annotations = {}});
+                                        .manifest_annotations = {},
+                                        .squashed_above = {}});
   EXPECT_THAT(image.manifest, HasSubstr("application/vnd.docker.distribution.manifest.v2+json"));
   EXPECT_THAT(image.manifest, HasSubstr("application/vnd.docker.container.image.v1+json"));
   EXPECT_THAT(image.manifest, HasSubstr("application/vnd.docker.image.rootfs.diff.tar.gzip"));
@@ -203,6 +204,38 @@ std::vector<HistoryCase> history_cases() {
 
 INSTANTIATE_TEST_SUITE_P(Table, Histories, testing::ValuesIn(history_cases()),
                          [](const auto& info) { return std::string(info.param.name); });
+
+TEST(BuildImage, SquashedLayersAreOneEntry) {
+  ImageOptions options;
+  options.squashed_above = 1;
+  std::string const history =
+      R"([{"created":"1970-01-01T00:00:01Z","created_by":"base"},{"created_by":"RUN 1"},)"
+      R"({"created_by":"ENV","empty_layer":true},{"created_by":"RUN 2"}])";
+  std::string const config =
+      build_image(config_with(history), {layer("a", at(1)), layer("b", at(9))}, options).config;
+  EXPECT_THAT(config,
+              HasSubstr(R"([{"created":"1970-01-01T00:00:01Z","created_by":"base"},)"
+                        R"({"created":"1970-01-01T00:00:09Z","created_by":"RUN 1","empty_layer":true},)"
+                        R"({"created":"1970-01-01T00:00:09Z","created_by":"ENV","empty_layer":true},)"
+                        R"({"created":"1970-01-01T00:00:09Z","created_by":"RUN 2","empty_layer":true},)"
+                        R"({"created":"1970-01-01T00:00:09Z")"));
+  EXPECT_THAT(config, HasSubstr(R"("comment":"cobuild.exporter.squash.v0"}])"));
+  options.squashed_above = 2;
+  EXPECT_THAT(build_image(config_with("[]"), {layer("a", at(1))}, options).config,
+              testing::Not(HasSubstr("squash")));
+}
+
+TEST(BuildImage, UrlsAndAnnotationsOfLayers) {
+  ImageLayer const plain = layer("a", at(1));
+  ImageLayer told = plain;
+  told.urls = {"https://example.com/a"};
+  told.annotations = {{"containerd.io/snapshot/stargz/toc.digest", "sha256:0"},
+                      {"buildkit/createdat", "x"}};
+  std::string const manifest = build_image(config_with("[]"), {told}).manifest;
+  EXPECT_THAT(manifest, HasSubstr("\"urls\": [\n        \"https://example.com/a\"\n"));
+  EXPECT_THAT(manifest, HasSubstr("\"containerd.io/snapshot/stargz/toc.digest\": \"sha256:0\"\n"));
+  EXPECT_THAT(manifest, testing::Not(HasSubstr("createdat")));
+}
 
 /// F4.5.9.
 TEST(BuildImage, CreatedIsTheLastTimeUnlessGiven) {

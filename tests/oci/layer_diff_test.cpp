@@ -267,6 +267,88 @@ TEST_F(LayerDiff, RedirectedDirectoriesAreRefused) {
   EXPECT_THROW((void)diff(), Error);
 }
 
+/// Several layers as one: what the higher hide of the lower is not there, and what they hide of those
+/// below is still said.
+class SquashedLayers : public LayerDiff {
+ protected:
+  [[nodiscard]] std::string squashed() const {
+    std::string tar;
+    write_layer_tar({first_, second_, third_}, {lower_}, {}, [&](std::span<const std::byte> data) {
+      tar.append(reinterpret_cast<const char*>(data.data()), data.size());
+    });
+    return list(tar);
+  }
+
+  fs::path first_ = scratch_.make("first");
+  fs::path second_ = scratch_.make("second");
+  fs::path third_ = scratch_.make("third");
+};
+
+TEST_F(SquashedLayers, TheHighestWins) {
+  add(first_ / "d/a", "1");
+  add(first_ / "d/b", "1");
+  add(second_ / "d/a", "22");
+  add(third_ / "d/c", "333");
+  EXPECT_EQ(squashed(), "d/\nd/a (2)\nd/b (1)\nd/c (3)\n");
+}
+
+TEST_F(SquashedLayers, WhiteoutsOfEachOtherAreGoneAndThoseOfTheBaseStay) {
+  add(lower_ / "d/base", "x");
+  add(lower_ / "d/both", "x");
+  add(first_ / "d/mine", "x");
+  add(first_ / "d/both", "new");
+  fs::create_directories(second_ / "d");
+  for (const char* name : {"mine", "both", "base"}) make_whiteout(second_ / "d" / name);
+  EXPECT_EQ(squashed(), "d/\nd/.wh.base\nd/.wh.both\n");
+}
+
+TEST_F(SquashedLayers, WhatIsAsInTheBaseAgainIsNoChange) {
+  add(lower_ / "f", "same");
+  ASSERT_EQ(::chmod((lower_ / "f").c_str(), 0644), 0);
+  make_whiteout(first_ / "f");
+  add(second_ / "f", "same");
+  ASSERT_EQ(::chmod((second_ / "f").c_str(), 0644), 0);
+  EXPECT_EQ(squashed(), "");
+}
+
+TEST_F(SquashedLayers, ADirectoryThatWasRemovedAndMadeAgainHidesTheBase) {
+  add(lower_ / "d/base", "x");
+  add(lower_ / "d/sub/base", "x");
+  make_whiteout(first_ / "d");
+  add(second_ / "d/new", "x");
+  fs::create_directories(third_ / "d/sub");
+  EXPECT_EQ(squashed(), "d/\nd/.wh.base\nd/new (1)\nd/sub/\nd/sub/.wh.base\n");
+}
+
+TEST_F(SquashedLayers, AnOpaqueDirectoryHidesOnlyWhatIsBelowIt) {
+  add(lower_ / "d/base", "x");
+  add(first_ / "d/first", "x");
+  add(second_ / "d/second", "x");
+  make_opaque(second_ / "d");
+  add(third_ / "d/third", "x");
+  EXPECT_EQ(squashed(), "d/\nd/.wh.base\nd/second (1)\nd/third (1)\n");
+}
+
+TEST_F(SquashedLayers, AFileInThePlaceOfADirectoryAndBack) {
+  add(lower_ / "d/base", "x");
+  add(first_ / "d", "a file");
+  add(second_ / "e/f", "x");
+  make_whiteout(third_ / "e");
+  EXPECT_EQ(squashed(), "d (6)\n");
+  fs::remove(second_ / "e/f");
+  fs::remove(second_ / "e");
+  add(second_ / "d/again", "x");
+  EXPECT_EQ(squashed(), "d/\nd/again (1)\nd/.wh.base\n");
+}
+
+TEST_F(SquashedLayers, LinksStayLinks) {
+  add(first_ / "a", "x");
+  fs::create_hard_link(first_ / "a", first_ / "b");
+  fs::create_hard_link(first_ / "a", first_ / "c");
+  add(second_ / "a", "other");
+  EXPECT_EQ(squashed(), "a (5)\nb (1)\nc = b\n");
+}
+
 TEST_F(LayerDiff, SealingGivesTheSameBlobWithAnyNumberOfThreads) {
   for (int i = 0; i < 200; ++i) {
     add(upper_ / ("f" + std::to_string(i)),
@@ -281,7 +363,7 @@ TEST_F(LayerDiff, SealingGivesTheSameBlobWithAnyNumberOfThreads) {
       if (threads > 0) pool.emplace(threads);
       UniqueFd const fd = test::file_with("");
       SealedLayer const sealed = seal_layer(
-          upper_, {},
+          {upper_}, {},
           {.diff = {}, .compression = compression, .level = {}, .pool = pool ? &*pool : nullptr},
           fd.get());
       EXPECT_EQ(sealed.diff_id, DiffId(Digest::of(tar)));
@@ -302,7 +384,7 @@ TEST_F(LayerDiff, SealingGivesTheSameBlobWithAnyNumberOfThreads) {
 TEST_F(LayerDiff, RepackingKeepsTheTar) {
   add(upper_ / "f", std::string(300'000, 'x'));
   UniqueFd const gzip = test::file_with("");
-  SealedLayer const sealed = seal_layer(upper_, {}, {.diff = {}, .level = {}}, gzip.get());
+  SealedLayer const sealed = seal_layer({upper_}, {}, {.diff = {}, .level = {}}, gzip.get());
   for (Compression const compression : {Compression::kNone, Compression::kGzip, Compression::kZstd}) {
     ASSERT_EQ(::lseek(gzip.get(), 0, SEEK_SET), 0);
     UniqueFd const fd = test::file_with("");
@@ -322,7 +404,7 @@ TEST_F(LayerDiff, AFullDiskIsSaid) {
   UniqueFd const full(::open("/dev/full", O_WRONLY | O_CLOEXEC));
   ASSERT_GE(full.get(), 0);
   try {
-    (void)seal_layer(upper_, {}, {.diff = {}, .compression = Compression::kNone, .level = {}},
+    (void)seal_layer({upper_}, {}, {.diff = {}, .compression = Compression::kNone, .level = {}},
                      full.get());
     FAIL();
   } catch (const Error& error) {

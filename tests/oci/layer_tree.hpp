@@ -70,7 +70,7 @@ inline oci::AppliedLayer unpack(const std::string& blob, const fs::path& directo
 inline std::string tar_of(const fs::path& layer, const std::vector<fs::path>& lower = {},
                           const oci::DiffOptions& options = {}) {
   std::string tar;
-  oci::write_layer_tar(layer, lower, options, [&](std::span<const std::byte> data) {
+  oci::write_layer_tar({layer}, lower, options, [&](std::span<const std::byte> data) {
     tar.append(reinterpret_cast<const char*>(data.data()), data.size());
   });
   return tar;

@@ -9,6 +9,7 @@
 #include <cmath>
 
 #include "core/base/error.hpp"
+#include "core/base/utf8.hpp"
 
 namespace cobuild::oci {
 namespace {
@@ -119,6 +120,10 @@ json::value parse_json(std::string_view text, std::string_view what) {
     throw Error(ErrorKind::kCorrupt, std::string(what) + " is not valid JSON: " + error.message());
   }
   return value;
+}
+
+void append_json_string(std::string_view text, std::string& out) {
+  append_escaped(to_valid_utf8(text), out);
 }
 
 std::string to_compact_text(const json::value& value) {
