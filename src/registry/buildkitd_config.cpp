@@ -1,60 +1,15 @@
 #include "registry/options.hpp"
 
-#define TOML_EXCEPTIONS 1
-#include <toml++/toml.h>
-
-#include <algorithm>
-#include <fstream>
-#include <sstream>
 #include <string>
 #include <utility>
 
 #include "core/base/error.hpp"
+#include "registry/toml_file.hpp"
 
 namespace cobuild::registry {
 namespace {
 
-constexpr std::size_t kConfigBytesMax = 1024 * 1024;
-
-/// Says where in which file something is wrong.
-class Place {
- public:
-  Place(std::string file, std::string table) : file_(std::move(file)), table_(std::move(table)) {}
-
-  [[noreturn]] void refuse(const toml::node& node, const std::string& key,
-                           std::string_view expected) const {
-    throw Error(ErrorKind::kInvalidInput, file_ + ":" + std::to_string(node.source().begin.line) +
-                                              ": " + table_ + "." + key + " must be " +
-                                              std::string(expected));
-  }
-
- private:
-  std::string file_;
-  std::string table_;
-};
-
-std::optional<bool> read_flag(const toml::table& table, const std::string& key,
-                              const Place& place) {
-  const toml::node* node = table.get(key);
-  if (!node) return std::nullopt;
-  if (!node->is_boolean()) place.refuse(*node, key, "true or false");
-  return node->as_boolean()->get();
-}
-
-std::vector<std::string> read_texts(const toml::table& table, const std::string& key,
-                                    const Place& place) {
-  std::vector<std::string> texts;
-  const toml::node* node = table.get(key);
-  if (!node) return texts;
-  if (!node->is_array()) place.refuse(*node, key, "a list of strings");
-  for (const toml::node& item : *node->as_array()) {
-    if (!item.is_string()) place.refuse(item, key, "a list of strings");
-    texts.push_back(item.as_string()->get());
-  }
-  return texts;
-}
-
-std::vector<KeyPair> read_key_pairs(const toml::table& table, const Place& place) {
+std::vector<KeyPair> read_key_pairs(const toml::table& table, const TomlPlace& place) {
   std::vector<KeyPair> pairs;
   const toml::node* node = table.get("keypair");
   if (!node) return pairs;
@@ -75,7 +30,7 @@ void append_paths(const std::vector<std::string>& texts,
   paths.insert(paths.end(), texts.begin(), texts.end());
 }
 
-void read_host(const toml::table& table, const Place& place, HostOptions& host) {
+void read_host(const toml::table& table, const TomlPlace& place, HostOptions& host) {
   for (std::string& mirror : read_texts(table, "mirrors", place)) {
     host.mirrors.push_back(std::move(mirror));
   }
@@ -86,19 +41,17 @@ void read_host(const toml::table& table, const Place& place, HostOptions& host) 
   for (KeyPair& pair : read_key_pairs(table, place)) host.key_pairs.push_back(std::move(pair));
 }
 
-std::string read_file(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw Error::from_errno(errno, "open " + path.string());
-  std::string text(kConfigBytesMax + 1, '\0');
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(file.gcount()));
-  if (file.bad())
-    throw Error(ErrorKind::kInvalidInput, "read " + path.string() + ": is it a file?");
-  if (text.size() > kConfigBytesMax) {
-    throw Error(ErrorKind::kInvalidInput,
-                path.string() + " is longer than " + std::to_string(kConfigBytesMax) + " bytes");
+/// [system]: how many transfers one registry is asked for at once (F4.7.4).
+void read_system(const toml::table& config, const std::filesystem::path& file, Options& options) {
+  const toml::table* system = config["system"].as_table();
+  const toml::node* most = system ? system->get("maxRegistryConcurrency") : nullptr;
+  if (!most) return;
+  TomlPlace const place(file.string(), "system");
+  auto const number = most->value<std::int64_t>();
+  if (!most->is_integer() || *number < 1) {
+    place.refuse(*most, "maxRegistryConcurrency", "a number greater than zero");
   }
-  return text;
+  options.transfers_per_host_max = static_cast<std::size_t>(*number);
 }
 
 /// "HOST=VALUE" or "VALUE". A value with a slash before its '=' is a path, not a host.
@@ -114,22 +67,16 @@ std::pair<std::string, std::string> split_argument(std::string_view argument) {
 }  // namespace
 
 void load_buildkitd_config(const std::filesystem::path& file, Options& options) {
-  toml::table config;
-  try {
-    config = toml::parse(read_file(file), file.string());
-  } catch (const toml::parse_error& error) {
-    throw Error(ErrorKind::kInvalidInput, file.string() + ":" +
-                                              std::to_string(error.source().begin.line) + ": " +
-                                              std::string(error.description()));
-  }
+  toml::table const config = parse_toml(read_config_file(file), file);
+  read_system(config, file, options);
   const toml::node* registries = config.get("registry");
   if (!registries) return;
-  Place const top(file.string(), "registry");
+  TomlPlace const top(file.string(), "registry");
   if (!registries->is_table()) top.refuse(*registries, "", "a table of hosts");
   for (const auto& [key, node] : *registries->as_table()) {
     std::string const host(key.str());
     if (!node.is_table()) top.refuse(node, host, "a table");
-    Place const place(file.string(), "registry.\"" + host + "\"");
+    TomlPlace const place(file.string(), "registry.\"" + host + "\"");
     read_host(*node.as_table(), place, options.hosts[host]);
   }
 }

@@ -4,10 +4,11 @@
 ///
 /// What it promises. Every byte handed to a BlobSink has been received in order, and the fetch
 /// returns only if size and digest match. Requests are tried again here, and only here, as
-/// RetryPolicy says; a download that broke goes on where it broke. At most connections_per_host_max
-/// requests to one host are in flight; a further one waits, so a sink must not wait for another
-/// fetch to begin. Mirrors are asked first, then the registry itself. Credentials go to the host
-/// they are for and nowhere else. Cancelling the awaiting coroutine closes its connection.
+/// RetryPolicy says; a download that broke goes on where it broke. At most transfers_per_host_max
+/// blobs go from or to one host at once; a further one waits, so a sink must not wait for another
+/// fetch to begin. An upload that broke goes on where it broke, too, if the registry still has it.
+/// Mirrors are asked first, then the registry itself. Credentials go to the host they are for and
+/// nowhere else. Cancelling the awaiting coroutine closes its connection.
 ///
 /// What it does not do. It keeps no blobs (core/store does), chooses no platform (oci/resolve
 /// does), and writes nothing to the terminal (Options::on_notice does).

@@ -94,7 +94,8 @@ Task<Attempt<DownloadHead>> try_get(RedirectingTransport& http, const Options& o
                   .headers = transfer.request.headers,
                   .body = {},
                   .stream = nullptr,
-                  .stream_length = 0};
+                  .stream_length = 0,
+                  .is_bulk = true};
   bool const resumes = transfer.received > 0 && !transfer.validator.empty();
   if (resumes) {
     request.headers.add("Range", "bytes=" + std::to_string(transfer.received) + "-");
@@ -137,7 +138,8 @@ Task<DownloadHead> Downloads::head(DownloadRequest request) {
                .headers = std::move(request.headers),
                .body = {},
                .stream = nullptr,
-               .stream_length = 0};
+               .stream_length = 0,
+               .is_bulk = false};
   auto const response = co_await http_.send(std::move(head), PlainHttp::kRefuse);
   co_return DownloadHead{.status = response->status(), .headers = response->headers()};
 }

@@ -28,7 +28,15 @@ std::variant<Error, NoTls> judge(const Url& url, const HandshakeFailure& failure
           ErrorKind::kInvalidInput,
           what + failure.reason + "; if it is an HTTP registry use --insecure-registry " + host)};
     case HandshakeProblem::kClosed:
-      return NoTls{Error(ErrorKind::kUnavailable, what + failure.reason)};
+      return NoTls{Error(ErrorKind::kUnavailable,
+                         what + failure.reason +
+                             "; if it is an HTTP registry use --insecure-registry " + host)};
+    case HandshakeProblem::kWantsCertificate:
+      return Error(ErrorKind::kDenied,
+                   what + "it does not accept who we are: " + failure.reason +
+                       "; put a client certificate, client.cert and client.key, into "
+                       "/etc/docker/certs.d/" +
+                       host);
     case HandshakeProblem::kRefused: return Error(ErrorKind::kDenied, what + failure.reason);
     case HandshakeProblem::kNetwork: break;
   }

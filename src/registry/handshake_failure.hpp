@@ -12,12 +12,13 @@
 namespace cobuild::registry {
 
 enum class HandshakeProblem {
-  kUntrusted,  ///< The certificate is not one that we accept.
-  kWrongName,  ///< It is, but is for another host. `reason` has the names that it is for.
-  kNotTls,     ///< The other side speaks something else, mostly plain HTTP.
-  kClosed,     ///< The other side hung up.
-  kRefused,    ///< A TLS alert: it does not like our certificate, version or name.
-  kNetwork,    ///< The connection broke or stalled.
+  kUntrusted,         ///< The certificate is not one that we accept.
+  kWrongName,         ///< It is, but is for another host. `reason` has the names that it is for.
+  kNotTls,            ///< The other side speaks something else, mostly plain HTTP.
+  kClosed,            ///< The other side hung up.
+  kRefused,           ///< A TLS alert: it does not like our version or name.
+  kWantsCertificate,  ///< The other side does not take our certificate, or misses one.
+  kNetwork,           ///< The connection broke or stalled.
 };
 
 struct HandshakeFailure {

@@ -17,6 +17,8 @@
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/read.hpp>
 
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -29,11 +31,13 @@
 #include <span>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "core/async/semaphore.hpp"
 #include "core/async/task.hpp"
 #include "core/base/error.hpp"
+#include "registry/handshake_failure.hpp"
 #include "registry/transport.hpp"
 
 namespace cobuild::registry {
@@ -120,9 +124,24 @@ inline bool is_quiet(Connection& connection) {
 
 /// The connections to one server.
 struct HostPool {
-  HostPool(const asio::any_io_executor& executor, std::size_t connections_max)
-      : slots(executor, connections_max) {}
-  Semaphore slots;
+  HostPool(const asio::any_io_executor& executor, std::size_t transfers_max)
+      : transfers(executor, transfers_max), requests(executor, transfers_max + 1) {}
+
+  /// What a request holds until its response was read.
+  struct Place {
+    std::optional<Semaphore::Slot> transfer;
+    Semaphore::Slot request;
+  };
+  /// Waits for a place; a bulk request for one that leaves room for a small one.
+  Task<Place> enter(bool is_bulk) {
+    std::optional<Semaphore::Slot> transfer;
+    if (is_bulk) transfer.emplace(co_await transfers.acquire());
+    Semaphore::Slot request = co_await requests.acquire();
+    co_return Place{std::move(transfer), std::move(request)};
+  }
+
+  Semaphore transfers;
+  Semaphore requests;
   std::vector<std::unique_ptr<Connection>> idle;  ///< Most recently used last.
 };
 
@@ -135,22 +154,48 @@ inline std::string describe(const error_code& error) {
   return error.message();
 }
 
+/// Whether the other side's alert is about the certificate that we have shown, or have not: TLS 1.3
+/// tells only when the handshake is over.
+inline bool is_about_our_certificate(const error_code& error) {
+  if (error.category() != asio::error::get_ssl_category()) return false;
+  switch (ERR_GET_REASON(static_cast<unsigned long>(error.value())) - SSL_AD_REASON_OFFSET) {
+    case SSL_AD_BAD_CERTIFICATE:
+    case SSL_AD_UNSUPPORTED_CERTIFICATE:
+    case SSL_AD_CERTIFICATE_REVOKED:
+    case SSL_AD_CERTIFICATE_EXPIRED:
+    case SSL_AD_CERTIFICATE_UNKNOWN:
+    case SSL_AD_UNKNOWN_CA:
+    case SSL_AD_ACCESS_DENIED:
+    case SSL_AD_CERTIFICATE_REQUIRED: return true;
+    default: return false;
+  }
+}
+
 /// What broke while talking to `url`. Bytes that are not HTTP will not be HTTP next time.
 inline Error broken(const Url& url, std::string_view doing, const error_code& error) {
-  bool const not_http = error.category() == make_error_code(http::error::bad_version).category() &&
-                        error != http::error::end_of_stream &&
-                        error != http::error::partial_message;
-  return Error(
-      not_http ? ErrorKind::kCorrupt : ErrorKind::kUnavailable,
-      std::string(doing) + " " + url.scheme + "://" + url.authority() + ": " + describe(error));
+  if (is_about_our_certificate(error)) {
+    HandshakeFailure failure;
+    failure.problem = HandshakeProblem::kWantsCertificate;
+    failure.reason = describe(error);
+    return std::get<Error>(judge(url, failure));
+  }
+  std::string const what = std::string(doing) + " " + url.scheme + "://" + url.authority() + ": ";
+  if (error == http::error::header_limit) {
+    return Error(ErrorKind::kCorrupt, what + "the header of its answer is longer than " +
+                                          std::to_string(kHeaderBytesMax / 1024) + " KiB");
+  }
+  bool const is_http = error.category() != make_error_code(http::error::bad_version).category() ||
+                       error == http::error::end_of_stream || error == http::error::partial_message;
+  if (is_http) return Error(ErrorKind::kUnavailable, what + describe(error));
+  return Error(ErrorKind::kCorrupt, what + "its answer is not HTTP (" + error.message() + ")");
 }
 
 class HttpResponse final : public Response {
  public:
-  HttpResponse(std::shared_ptr<HostPool> pool, Semaphore::Slot slot, Url url,
+  HttpResponse(std::shared_ptr<HostPool> pool, HostPool::Place place, Url url,
                std::chrono::milliseconds idle_timeout)
       : pool_(std::move(pool)),
-        slot_(std::move(slot)),
+        place_(std::move(place)),
         url_(std::move(url)),
         idle_timeout_(idle_timeout) {}
 
@@ -187,6 +232,7 @@ class HttpResponse final : public Response {
     if (broken_) throw *broken_;
     if (!connection_) co_return std::span<const std::byte>();
     if (chunk_.empty()) chunk_.resize(kReadBufferBytes);
+    chunk_deadline_ = Clock::now() + 2 * idle_timeout_;
     auto const [error, filled] = co_await (left_ ? read_plain() : read_parsed());
     throw_if_cancelled(error);
     if (error) {
@@ -202,7 +248,7 @@ class HttpResponse final : public Response {
 
   /// Takes the connection back, after a head could not be read.
   void drop_connection() { connection_.reset(); }
-  Semaphore::Slot take_slot() { return std::move(*std::exchange(slot_, std::nullopt)); }
+  HostPool::Place take_place() { return std::move(*std::exchange(place_, std::nullopt)); }
 
  private:
   /// What went wrong on the wire, and how many bytes of `chunk_` are good.
@@ -217,7 +263,7 @@ class HttpResponse final : public Response {
     ahead.consume(filled);
     error_code failure;
     while (!failure && filled < std::min(wanted, kReadTargetBytes)) {
-      connection_->socket.tcp().expires_after(idle_timeout_);
+      expect_bytes();
       auto [error, count] = co_await connection_->socket.async_read_some(
           asio::buffer(chunk_.data() + filled, wanted - filled), kOutcome);
       filled += count;
@@ -235,13 +281,19 @@ class HttpResponse final : public Response {
     body.more = true;
     error_code failure;
     while (!failure && !parser_->is_done() && chunk_.size() - body.size < kReadTargetBytes) {
-      connection_->socket.tcp().expires_after(idle_timeout_);
+      expect_bytes();
       auto [error, count] = co_await http::async_read_some(connection_->socket, connection_->buffer,
                                                            *parser_, kOutcome);
       if (error == http::error::need_buffer) break;
       failure = error;
     }
     co_return Filled(failure, chunk_.size() - body.size);
+  }
+
+  /// Sets the time limit of the next read: one that sends a byte now and then is no better than a
+  /// silent one.
+  void expect_bytes() {
+    connection_->socket.tcp().expires_at(std::min(Clock::now() + idle_timeout_, chunk_deadline_));
   }
 
   void release_if_done() {
@@ -253,11 +305,11 @@ class HttpResponse final : public Response {
       pool_->idle.push_back(std::move(connection_));
     }
     connection_.reset();
-    slot_.reset();
+    place_.reset();
   }
 
-  std::shared_ptr<HostPool> pool_;  // outlives slot_
-  std::optional<Semaphore::Slot> slot_;
+  std::shared_ptr<HostPool> pool_;  // outlives place_
+  std::optional<HostPool::Place> place_;
   Url url_;
   std::chrono::milliseconds idle_timeout_;
   std::unique_ptr<Connection> connection_;  ///< Null once the body has been read.
@@ -266,6 +318,7 @@ class HttpResponse final : public Response {
   Headers headers_;
   int status_ = 0;
   std::vector<std::byte> chunk_;
+  Clock::time_point chunk_deadline_;
   std::optional<Error> broken_;  ///< To be thrown by the next read.
 };
 

@@ -15,6 +15,7 @@
 #include "core/async/concurrency.hpp"
 #include "core/async/shared.hpp"
 #include "registry/handshake_failure.hpp"
+#include "registry/hosts.hpp"
 #include "registry/http_connection.hpp"
 #include "registry/proxy.hpp"
 #include "registry/request_text.hpp"
@@ -113,7 +114,8 @@ HandshakeFailure describe_handshake(const error_code& error, SSL* ssl,
     return failure;
   }
   if (error.category() != asio::error::get_ssl_category()) return failure;
-  failure.problem = HandshakeProblem::kRefused;
+  failure.problem = is_about_our_certificate(error) ? HandshakeProblem::kWantsCertificate
+                                                    : HandshakeProblem::kRefused;
   switch (ERR_GET_REASON(static_cast<unsigned long>(error.value()))) {
     case SSL_R_CERTIFICATE_VERIFY_FAILED: {
       long const verdict = SSL_get_verify_result(ssl);
@@ -140,7 +142,7 @@ class HttpTransport final : public Transport {
   Task<SendOutcome> send(Request request) override {
     auto const proxy = choose_proxy(request.url, options_.environment.variable);
     auto const pool = host_pool(request.url);
-    Semaphore::Slot slot = co_await pool->slots.acquire();
+    HostPool::Place place = co_await pool->enter(request.is_bulk);
     while (true) {
       std::unique_ptr<Connection> connection = take_idle(*pool);
       if (!connection) {
@@ -150,7 +152,7 @@ class HttpTransport final : public Transport {
       }
       bool const may_be_stale = connection->reused && !request.stream;
       auto response =
-          std::make_unique<HttpResponse>(pool, std::move(slot), request.url, options_.idle_timeout);
+          std::make_unique<HttpResponse>(pool, std::move(place), request.url, options_.idle_timeout);
       // A server that refuses early may stop reading: its answer counts, not the failed write.
       error_code const write_error = co_await write(*connection, request, proxy);
       error_code const read_error =
@@ -162,7 +164,7 @@ class HttpTransport final : public Transport {
       }
       // The server closed the idle connection just as we used it; a fresh one tells the truth.
       response->drop_connection();
-      slot = response->take_slot();
+      place = response->take_place();
     }
   }
 
@@ -179,7 +181,7 @@ class HttpTransport final : public Transport {
 
   std::shared_ptr<HostPool> host_pool(const Url& url) {
     auto& pool = pools_[url.scheme + "://" + url.authority()];
-    if (!pool) pool = std::make_shared<HostPool>(executor_, options_.connections_per_host_max);
+    if (!pool) pool = std::make_shared<HostPool>(executor_, options_.transfers_per_host_max);
     return pool;
   }
 
@@ -292,11 +294,11 @@ class HttpTransport final : public Transport {
 
   /// The TLS context for a host; those without options of their own share one.
   Task<Trusted> trust_for(std::string authority) {
-    auto const host = options_.hosts.find(authority);
-    std::string const key = host == options_.hosts.end() ? "" : authority;
+    const HostOptions* const host = find_host(authority, options_);
+    std::string const key = host ? authority : "";
     auto& shared = trusted_[key];
     if (!shared) {
-      HostOptions const host_options = key.empty() ? HostOptions() : host->second;
+      HostOptions const host_options = host ? *host : HostOptions();
       auto compute = [this, host_options]() { return load_trust(host_options); };
       shared = std::make_unique<Shared<Trusted>>(executor_, std::move(compute));
     }

@@ -1,7 +1,12 @@
 #pragma once
 
-/// What a registry client is told: plain values, filled in from the command line and
-/// buildkitd.toml.
+/// What a registry client is told: plain values, filled in from the command line, buildkitd.toml,
+/// containers' registries.conf, and certs.d directories.
+///
+/// Who wins. Mirrors of a registry: --mirror and buildkitd.toml together, in the order in which
+/// they were given; only a registry without any has those of registries.conf. Certificates: all
+/// that are named, and of the certs.d directories of a host the first. A host is insecure when any
+/// of them says so. What registries.conf blocks or has elsewhere is blocked or elsewhere.
 
 #include <chrono>
 #include <cstddef>
@@ -36,6 +41,26 @@ struct HostOptions {
       tls_dirs;  ///< Of *.crt, *.cert and *.key, as /etc/docker/certs.d has.
 };
 
+/// Where a mirror of registries.conf has what begins with its rule's prefix.
+struct MirrorLocation {
+  enum class Use { kAlways, kByDigest, kByTag };
+  std::string location;  ///< "host[:port][/path]".
+  Use use = Use::kAlways;
+
+  friend bool operator==(const MirrorLocation&, const MirrorLocation&) = default;
+};
+
+/// One `[[registry]]` table of registries.conf. Of several that fit a name, the one with the
+/// longest prefix counts.
+struct RegistryRule {
+  std::string location;  ///< Where names with the prefix really are; empty: where they say.
+  bool blocked = false;
+  std::vector<MirrorLocation> mirrors;  ///< Asked first, for pulls.
+  std::filesystem::path source;         ///< The file that says so.
+
+  friend bool operator==(const RegistryRule&, const RegistryRule&) = default;
+};
+
 /// How often, and after how long, a failed request is tried again.
 struct RetryPolicy {
   std::size_t attempts_max = 5;  ///< The first included.
@@ -58,15 +83,21 @@ struct Environment {
 };
 
 struct Options {
-  std::map<std::string, HostOptions> hosts;     ///< By "host[:port]", as references have it.
+  /// By "host[:port]", as references have it, or "*.domain" for the hosts that have no entry.
+  std::map<std::string, HostOptions> hosts;
+  /// By prefix: "host[:port][/path]" or "*.domain".
+  std::map<std::string, RegistryRule> rules;
   std::vector<std::filesystem::path> ca_files;  ///< Trusted for every host beside the system's.
   /// config.json; empty: $DOCKER_CONFIG/config.json, else ~/.docker/config.json. Need not exist.
   std::filesystem::path docker_config;
 
-  std::size_t connections_per_host_max = 8;          ///< A further request waits.
+  /// Blobs on their way from or to one host (F4.7.4); a further one waits. One more request may be
+  /// going on, for what is small.
+  std::size_t transfers_per_host_max = 4;
   std::chrono::milliseconds connect_timeout{30000};  ///< TCP, proxy and TLS together.
-  std::chrono::milliseconds idle_timeout{30000};     ///< Without a byte read or written.
-  std::chrono::milliseconds keep_alive{60000};       ///< An unused connection is kept this long.
+  /// Without a byte read or written. A body may also not be slower than 128 KiB in twice this time.
+  std::chrono::milliseconds idle_timeout{30000};
+  std::chrono::milliseconds keep_alive{60000};  ///< An unused connection is kept this long.
   RetryPolicy retry;
   Environment environment;
 
@@ -76,9 +107,21 @@ struct Options {
   std::function<void(std::string_view)> on_notice;
 };
 
-/// Adds the `[registry]` tables of a buildkitd.toml to `options.hosts`; other tables are ignored.
+/// Adds the `[registry]` tables of a buildkitd.toml to `options.hosts`, and takes
+/// maxRegistryConcurrency of `[system]`; all else is ignored.
 /// \throws Error kInvalidInput naming file, line and key; kNotFound when the file is missing.
 void load_buildkitd_config(const std::filesystem::path& file, Options& options);
+
+/// Adds what this machine's configuration says: registries.conf (version 2;
+/// $CONTAINERS_REGISTRIES_CONF, else $HOME/.config/containers/registries.conf, else
+/// `etc`/containers/registries.conf), the *.conf of registries.conf.d beside these, and directories
+/// of certificates
+/// ($HOME/.config/containers/certs.d, `etc`/containers/certs.d, `etc`/docker/certs.d: HOST[:PORT]
+/// with
+/// *.crt, and *.cert with *.key). Short names and unqualified-search-registries are not looked at:
+/// a name without a registry is Docker Hub's. \throws Error kInvalidInput naming file, line and
+/// key.
+void load_system_config(Options& options, const std::filesystem::path& etc = "/etc");
 
 /// Applies `--mirror HOST=MIRROR[/path]` or `--mirror MIRROR` (then for docker.io).
 /// \throws Error kInvalidInput.

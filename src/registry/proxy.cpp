@@ -86,6 +86,11 @@ std::optional<Proxy> choose_proxy(const Url& url, const Variables& variables) {
   if (is_localhost(url.authority())) return std::nullopt;
   std::string const name = url.is_tls() ? "HTTPS_PROXY" : "HTTP_PROXY";
   auto value = first_set(variables, name);
+  // What else it may name (socks5://) is for programs that know such proxies, not an error here.
+  if (auto all = value ? std::nullopt : first_set(variables, "ALL_PROXY");
+      all && (all->starts_with("http://") || all->find("://") == std::string::npos)) {
+    value = all;
+  }
   if (!value || is_excluded(url, first_set(variables, "NO_PROXY").value_or(""))) {
     return std::nullopt;
   }

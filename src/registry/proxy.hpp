@@ -1,6 +1,7 @@
 #pragma once
 
-/// Which proxy a request goes through: HTTP_PROXY, HTTPS_PROXY and NO_PROXY as Go reads them.
+/// Which proxy a request goes through: HTTP_PROXY, HTTPS_PROXY and NO_PROXY as Go reads them, and
+/// ALL_PROXY for what has none of its own.
 
 #include <functional>
 #include <optional>

@@ -30,7 +30,7 @@ Failure hopeless(Error error) {
 
 std::string manifest_path(const oci::Reference& reference) {
   std::string const which = reference.digest ? reference.digest->to_string() : *reference.tag;
-  return reference.repository + "/manifests/" + which;
+  return "manifests/" + which;
 }
 
 /// Mirrors are tried once: the next host is the better retry. The registry itself is worth waiting
@@ -111,7 +111,7 @@ Task<ManifestAttempt> try_manifest(Session& session, Endpoint endpoint, oci::Ref
   Request request;
   request.url = endpoint.url(manifest_path(reference));
   request.headers.add("Accept", std::string(kManifestAccept));
-  std::vector<std::string> scopes = {pull_scope(reference.repository)};
+  std::vector<std::string> scopes = {pull_scope(endpoint.repository)};
   ApiResponse got = co_await session.send(endpoint, std::move(request), std::move(scopes));
   if (got.response->status() == 404) co_return std::optional<oci::ManifestContent>();
   if (got.response->status() != 200) {
@@ -128,7 +128,7 @@ Task<Attempt<std::optional<oci::Descriptor>>> try_head(Session& session, Endpoin
   request.method = Method::kHead;
   request.url = endpoint.url(manifest_path(reference));
   request.headers.add("Accept", std::string(kManifestAccept));
-  std::vector<std::string> scopes = {pull_scope(reference.repository)};
+  std::vector<std::string> scopes = {pull_scope(endpoint.repository)};
   ApiResponse got = co_await session.send(endpoint, std::move(request), std::move(scopes));
   int const status = got.response->status();
   if (endpoint.is_mirror && status != 200 && status != 404) {
@@ -280,8 +280,9 @@ Task<Attempt<std::monostate>> try_piece(Session& session, const Endpoint& endpoi
   for (bool ranged = transfer.offset > 0;; ranged = false) {
     Request request;
     request.url = url;
+    request.is_bulk = true;
     if (ranged) request.headers.add("Range", "bytes=" + std::to_string(transfer.offset) + "-");
-    std::vector<std::string> scopes = {pull_scope(transfer.repository.repository)};
+    std::vector<std::string> scopes = {pull_scope(endpoint.repository)};
     ApiResponse got = co_await session.send(endpoint, std::move(request), std::move(scopes));
     if (ranged && is_range_refused(transfer, got)) continue;
     int const status = got.response->status();
@@ -312,23 +313,24 @@ Task<Attempt<std::monostate>> try_blob(Session& session, Endpoint endpoint, Url 
 struct BlobPlace {
   Endpoint endpoint;
   Url url;
+  bool is_link = false;  ///< Of the descriptor's, to who knows where.
 };
 
 /// The registry and its mirrors, and for content that may not be pushed where it says it may be
 /// had.
 std::vector<BlobPlace> places_of(const BlobTransfer& transfer, const Options& options) {
   std::vector<BlobPlace> places;
-  for (Endpoint& endpoint : pull_endpoints(transfer.repository.registry, options)) {
-    Url url =
-        endpoint.url(transfer.repository.repository + "/blobs/" + transfer.blob.digest.to_string());
-    places.push_back({std::move(endpoint), std::move(url)});
+  for (Endpoint& endpoint : pull_endpoints(transfer.repository, options)) {
+    Url url = endpoint.url("blobs/" + transfer.blob.digest.to_string());
+    places.push_back({std::move(endpoint), std::move(url), false});
   }
   for (const std::string& text : transfer.blob.urls) {
     Url url = Url::parse(text);
     Endpoint elsewhere;
     elsewhere.base = url;
     elsewhere.registry = url.authority();
-    places.push_back({std::move(elsewhere), std::move(url)});
+    elsewhere.repository = transfer.repository.repository;
+    places.push_back({std::move(elsewhere), std::move(url), true});
   }
   return places;
 }
@@ -338,7 +340,7 @@ std::vector<BlobPlace> places_of(const BlobTransfer& transfer, const Options& op
 Task<std::optional<oci::ManifestContent>> pull_manifest(Session& session,
                                                         oci::Reference reference) {
   const Options& options = session.options();
-  auto const endpoints = pull_endpoints(reference.registry, options);
+  auto const endpoints = pull_endpoints(reference, options);
   std::optional<Failure> failed;
   for (const Endpoint& endpoint : endpoints) {
     auto attempt = [&] { return try_manifest(session, endpoint, reference); };
@@ -359,7 +361,7 @@ Task<std::optional<oci::ManifestContent>> pull_manifest(Session& session,
 
 Task<std::optional<oci::Descriptor>> describe_manifest(Session& session, oci::Reference reference) {
   const Options& options = session.options();
-  auto const endpoints = pull_endpoints(reference.registry, options);
+  auto const endpoints = pull_endpoints(reference, options);
   std::vector<std::pair<const Endpoint*, Failure>> failures;
   for (const Endpoint& endpoint : endpoints) {
     auto outcome =
@@ -401,7 +403,7 @@ Task<void> pull_blob(Session& session, oci::Reference repository, oci::Descripto
     }
     if (place.endpoint.is_mirror) notice_mirror(options, place.endpoint, *failure);
     // What the registry itself said counts, not what a dead link of a foreign layer did.
-    if (!failed || place.endpoint.registry == transfer.repository.registry) {
+    if (!failed || !place.is_link) {
       failed = std::move(*failure);
     }
   }

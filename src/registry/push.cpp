@@ -1,17 +1,15 @@
 #include "registry/push.hpp"
 
-#include <exception>
-#include <memory>
 #include <optional>
 #include <utility>
 
+#include "core/async/context.hpp"
 #include "core/base/error.hpp"
+#include "oci/spec/media_type.hpp"
+#include "registry/upload.hpp"
 
 namespace cobuild::registry {
 namespace {
-
-/// Where to send a blob to; nullopt: the registry has it now (it was mounted).
-using Upload = std::optional<Url>;
 
 template <class T>
 T value_or_throw(Attempt<T> outcome) {
@@ -19,152 +17,103 @@ T value_or_throw(Attempt<T> outcome) {
   return std::move(std::get<T>(outcome));
 }
 
-Task<Attempt<bool>> try_head(Session& session, Endpoint endpoint, std::string repository,
-                             BlobDigest digest) {
+std::string manifest_path(const oci::Reference& reference, const oci::ManifestContent& manifest) {
+  return "manifests/" + (reference.tag ? *reference.tag : manifest.descriptor.digest.to_string());
+}
+
+/// "layer sha256:…": what a message is about.
+std::string name_of(const oci::Descriptor& content) {
+  std::string_view kind = "blob ";
+  if (oci::is_layer_type(content.media_type)) kind = "layer ";
+  if (oci::is_config_type(content.media_type)) kind = "image config ";
+  if (oci::is_manifest_type(content.media_type)) kind = "manifest ";
+  if (oci::is_index_type(content.media_type)) kind = "index ";
+  return std::string(kind) + content.digest.to_string();
+}
+
+/// Whether the name leads to this very manifest already. Anything but a clear yes is a no.
+Task<Attempt<bool>> try_head_manifest(Session& session, Endpoint endpoint, std::string path,
+                                      const oci::ManifestContent& manifest) {
   Request request;
   request.method = Method::kHead;
-  request.url = endpoint.url(repository + "/blobs/" + digest.to_string());
-  std::vector<std::string> scopes = {push_scope(repository)};
-  ApiResponse got = co_await session.send(endpoint, std::move(request), std::move(scopes));
-  if (got.response->status() == 200) co_return true;
-  if (got.response->status() == 404) co_return false;
-  co_return co_await session.failure(std::move(endpoint), std::move(got));
-}
-
-/// Starts an upload, or has the blob mounted from `mount_from` when that is not empty.
-Task<Attempt<Upload>> try_start(Session& session, Endpoint endpoint, std::string repository,
-                                BlobDigest digest, std::string mount_from) {
-  Request request;
-  request.method = Method::kPost;
-  request.url = endpoint.url(repository + "/blobs/uploads/");
-  std::vector<std::string> scopes = {push_scope(repository)};
-  if (!mount_from.empty()) {
-    request.url.target +=
-        "?mount=" + percent_encode(digest.to_string()) + "&from=" + percent_encode(mount_from);
-    scopes.push_back(pull_scope(mount_from));
-  }
-  ApiResponse got = co_await session.send(endpoint, std::move(request), std::move(scopes));
-  int const status = got.response->status();
-  if (status == 201 && !mount_from.empty()) co_return Upload();
-  auto const location = got.response->headers().find("Location");
-  if (status == 202 && location) co_return Upload(got.url.resolve(*location));
-  co_return co_await session.failure(std::move(endpoint), std::move(got));
-}
-
-/// What keeps us from reading our own blob is no reason to ask the registry again.
-Task<Attempt<std::unique_ptr<oci::BlobReader>>> try_open(const oci::OpenBlob& open) {
-  try {
-    co_return co_await open();
-  } catch (const Error& error) {
-    co_return Failure{.error = error, .retry_after = {}, .fatal = std::current_exception()};
-  }
-}
-
-/// Sends the whole blob in one request: to `begun`, or to an upload of its own.
-Task<Attempt<std::monostate>> try_send(Session& session, Endpoint endpoint, std::string repository,
-                                       oci::Descriptor blob, const oci::OpenBlob& open,
-                                       Upload begun) {
-  auto reader = co_await try_open(open);
-  if (auto* failure = std::get_if<Failure>(&reader)) co_return std::move(*failure);
-  if (!begun) {
-    auto started = co_await try_start(session, endpoint, repository, blob.digest, "");
-    if (auto* failure = std::get_if<Failure>(&started)) co_return std::move(*failure);
-    begun = std::move(std::get<Upload>(started));
-  }
-  Request request;
-  request.method = Method::kPut;
-  request.url = *begun;
-  request.url.target += (request.url.target.find('?') == std::string::npos ? "?" : "&");
-  request.url.target += "digest=" + percent_encode(blob.digest.to_string());
-  request.headers.add("Content-Type", "application/octet-stream");
-  request.stream = std::get<std::unique_ptr<oci::BlobReader>>(reader).get();
-  request.stream_length = blob.size;
-  // The upload may be on another server, which gets no credential of this one.
-  bool const here = request.url.same_origin(endpoint.base);
-  Endpoint target = endpoint;
-  if (!here) {
-    target.base = request.url;
-    target.registry = request.url.authority();
-  }
-  std::vector<std::string> scopes = {push_scope(repository)};
-  ApiResponse got = co_await session.send(target, std::move(request), std::move(scopes));
-  int const status = got.response->status();
-  if (status == 201 || status == 202 || status == 204) co_return std::monostate();
-  Failure failure = co_await session.failure(std::move(target), std::move(got));
-  // The registry has forgotten the upload: it is begun anew.
-  failure.may_pass = failure.may_pass || status == 404;
-  co_return failure;
-}
-
-/// After a try that broke: the registry may have had all of it, and only its answer was lost.
-Task<Attempt<std::monostate>> try_send_again(Session& session, Endpoint endpoint,
-                                             std::string repository, oci::Descriptor blob,
-                                             const oci::OpenBlob& open) {
-  auto there = co_await try_head(session, endpoint, repository, blob.digest);
-  if (auto* failure = std::get_if<Failure>(&there)) co_return std::move(*failure);
-  if (std::get<bool>(there)) co_return std::monostate();
-  co_return co_await try_send(session, std::move(endpoint), std::move(repository), std::move(blob),
-                              open, {});
+  request.url = endpoint.url(path);
+  request.headers.add("Accept", manifest.descriptor.media_type + ", */*;q=0.1");
+  std::vector<std::string> scopes = {push_scope(endpoint.repository)};
+  ApiResponse const got = co_await session.send(endpoint, std::move(request), std::move(scopes));
+  co_return got.response->status() == 200 &&
+      got.response->headers().text("Docker-Content-Digest") ==
+          manifest.descriptor.digest.to_string();
 }
 
 Task<Attempt<std::monostate>> try_put_manifest(Session& session, Endpoint endpoint,
-                                               oci::Reference reference,
+                                               std::string path,
                                                const oci::ManifestContent& manifest) {
-  std::string const which = reference.tag ? *reference.tag : manifest.descriptor.digest.to_string();
   Request request;
   request.method = Method::kPut;
-  request.url = endpoint.url(reference.repository + "/manifests/" + which);
+  request.url = endpoint.url(path);
   request.headers.add("Content-Type", manifest.descriptor.media_type);
   request.body = manifest.bytes;
-  std::vector<std::string> scopes = {push_scope(reference.repository)};
+  std::vector<std::string> scopes = {push_scope(endpoint.repository)};
   ApiResponse got = co_await session.send(endpoint, std::move(request), std::move(scopes));
   int const status = got.response->status();
   if (status == 201 || status == 200 || status == 202) co_return std::monostate();
   co_return co_await session.failure(std::move(endpoint), std::move(got));
 }
 
+Task<void> push_blob_to(Session& session, Endpoint endpoint, oci::Descriptor blob,
+                        oci::OpenBlob open, std::vector<std::string> mount_from) {
+  auto look = [&] { return try_head_blob(session, endpoint, blob.digest); };
+  if (value_or_throw(
+          co_await try_repeatedly<bool>(session.options(), session.options().retry, look))) {
+    co_return;
+  }
+  Upload upload(session, std::move(endpoint), std::move(blob), std::move(open));
+  for (const std::string& from : mount_from) {
+    // A mount that is refused costs nothing: the registry begins an upload instead.
+    auto const mounted = co_await guarded<bool>(upload.mount(from));
+    if (const bool* done = std::get_if<bool>(&mounted); done && *done) co_return;
+  }
+  auto send = [&] { return upload.send(); };
+  value_or_throw(
+      co_await try_repeatedly<std::monostate>(session.options(), session.options().retry, send));
+}
+
+Task<void> push_manifest_to(Session& session, Endpoint endpoint, oci::Reference reference,
+                            const oci::ManifestContent& manifest) {
+  std::string const path = manifest_path(reference, manifest);
+  auto const there = co_await guarded<bool>(try_head_manifest(session, endpoint, path, manifest));
+  if (const bool* same = std::get_if<bool>(&there); same && *same) co_return;
+  auto attempt = [&] { return try_put_manifest(session, endpoint, path, manifest); };
+  value_or_throw(
+      co_await try_repeatedly<std::monostate>(session.options(), session.options().retry, attempt));
+}
+
 }  // namespace
 
 Task<bool> has_blob(Session& session, oci::Reference repository, BlobDigest digest) {
-  Endpoint const endpoint = push_endpoint(repository.registry, session.options());
-  auto attempt = [&] { return try_head(session, endpoint, repository.repository, digest); };
-  auto outcome = co_await try_repeatedly<bool>(session.options(), session.options().retry, attempt);
-  co_return value_or_throw(std::move(outcome));
+  Endpoint const endpoint = push_endpoint(repository, session.options());
+  auto attempt = [&] { return try_head_blob(session, endpoint, digest); };
+  co_return value_or_throw(
+      co_await try_repeatedly<bool>(session.options(), session.options().retry, attempt));
 }
 
 Task<void> push_blob(Session& session, oci::Reference repository, oci::Descriptor blob,
                      oci::OpenBlob open, std::vector<std::string> mount_from) {
-  if (co_await has_blob(session, repository, blob.digest)) co_return;
-  Endpoint const endpoint = push_endpoint(repository.registry, session.options());
-  Upload begun;
-  for (const std::string& from : mount_from) {
-    // A mount that is refused costs nothing: the registry begins an upload instead.
-    auto mounted = co_await guarded<Upload>(
-        try_start(session, endpoint, repository.repository, blob.digest, from));
-    auto* upload = std::get_if<Upload>(&mounted);
-    if (!upload) continue;
-    if (!*upload) co_return;
-    begun = std::move(*upload);
-  }
-  bool again = false;
-  auto attempt = [&] {
-    if (std::exchange(again, true)) {
-      return try_send_again(session, endpoint, repository.repository, blob, open);
-    }
-    return try_send(session, endpoint, repository.repository, blob, open, std::move(begun));
-  };
-  auto outcome =
-      co_await try_repeatedly<std::monostate>(session.options(), session.options().retry, attempt);
-  value_or_throw(std::move(outcome));
+  Endpoint endpoint = push_endpoint(repository, session.options());
+  std::string const name = name_of(blob);
+  auto describe = [&] { return name; };
+  co_await in_context(push_blob_to(session, std::move(endpoint), std::move(blob), std::move(open),
+                                   std::move(mount_from)),
+                      describe);
 }
 
 Task<void> push_manifest(Session& session, oci::Reference reference,
                          oci::ManifestContent manifest) {
-  Endpoint const endpoint = push_endpoint(reference.registry, session.options());
-  auto attempt = [&] { return try_put_manifest(session, endpoint, reference, manifest); };
-  auto outcome =
-      co_await try_repeatedly<std::monostate>(session.options(), session.options().retry, attempt);
-  value_or_throw(std::move(outcome));
+  Endpoint endpoint = push_endpoint(reference, session.options());
+  std::string const name = name_of(manifest.descriptor);
+  auto describe = [&] { return name; };
+  co_await in_context(
+      push_manifest_to(session, std::move(endpoint), std::move(reference), manifest), describe);
 }
 
 }  // namespace cobuild::registry

@@ -52,6 +52,7 @@ struct Request {
   /// sent once and never repeated by the transport.
   oci::BlobReader* stream = nullptr;
   std::uint64_t stream_length = 0;
+  bool is_bulk = false;  ///< A blob, one way or the other: counts as a transfer.
 };
 
 }  // namespace cobuild::registry

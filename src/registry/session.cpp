@@ -1,5 +1,6 @@
 #include "registry/session.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "registry/registry_error.hpp"
@@ -32,6 +33,7 @@ std::string push_scope(std::string_view repository) {
 
 Task<ApiResponse> Session::send(Endpoint endpoint, Request request,
                                 std::vector<std::string> scopes) {
+  bool const is_push = std::ranges::find(scopes, push_scope(endpoint.repository)) != scopes.end();
   PlainHttp const plain_http = endpoint.insecure ? PlainHttp::kAllow : PlainHttp::kRefuse;
   for (int count = 0;; ++count) {
     auto const authorization = co_await authorizer_.authorization(endpoint, scopes);
@@ -39,6 +41,7 @@ Task<ApiResponse> Session::send(Endpoint endpoint, Request request,
     if (authorization) authorized.headers.add("Authorization", *authorization);
     ApiResponse got;
     got.method = request.method;
+    got.is_push = is_push;
     got.url = request.url;
     got.response = co_await http_.send(std::move(authorized), plain_http);
     got.url = http_.spoken(std::move(got.url), plain_http);
@@ -63,7 +66,7 @@ Task<Failure> Session::failure(Endpoint endpoint, ApiResponse got) {
   Error error = status_error(got.method, got.url, status, body);
   if (status == 401 || status == 403) {
     std::string text(kDenied);
-    if (got.method == Method::kPost || got.method == Method::kPut) text = "push access denied: ";
+    if (got.is_push) text = "push access denied: ";
     if (!got.challenge_error.empty()) {
       text += "server message: " + got.challenge_error + ": authorization failed";
     } else {

@@ -22,7 +22,8 @@ namespace cobuild::registry {
 struct ApiResponse {
   std::unique_ptr<Response> response;
   Method method = Method::kGet;
-  Url url;  ///< Of the request, before redirects.
+  Url url;               ///< Of the request, before redirects.
+  bool is_push = false;  ///< Asked for with the right to push.
   /// When it is a 401: what the challenge said was wrong with our token ("insufficient_scope").
   std::string challenge_error;
   /// A 401 to a streamed request that another token may mend: the next attempt gets it.

@@ -42,8 +42,10 @@ class Transport {
  public:
   virtual ~Transport() = default;
 
-  /// Sends `request` and reads the response's head. At most Options::connections_per_host_max
-  /// responses of a host exist at once; a further call waits. \throws Error: kUnavailable when
+  /// Sends `request` and reads the response's head. At most Options::transfers_per_host_max
+  /// responses to bulk requests exist at once for a host, and one more of any kind; a further call
+  /// waits.
+  /// \throws Error: kUnavailable when
   /// trying again may help, kNotFound for an unknown host, kDenied for a certificate that is not
   /// trusted.
   virtual Task<SendOutcome> send(Request request) = 0;

@@ -6,6 +6,7 @@
 #include "registry/auth_challenge.hpp"
 #include "registry/registry_error.hpp"
 #include "registry/retry.hpp"
+#include "registry/upload.hpp"
 #include "registry/url.hpp"
 
 /// Headers and bodies that a hostile registry sends.
@@ -19,6 +20,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     __builtin_trap();
   }
   (void)cobuild::registry::parse_retry_after(text, {});
+  cobuild::registry::Headers headers;
+  headers.add("Range", text);
+  (void)cobuild::registry::uploaded_bytes(headers);
   try {
     auto const url = cobuild::registry::Url::parse("https://h/a/b").resolve(text);
     if (cobuild::registry::Url::parse(url.to_string()) != url) __builtin_trap();

@@ -475,7 +475,7 @@ Task<void> fetch_100000(World& world, oci::Descriptor blob) {
 }
 
 Task<void> connection_limit(World& world) {
-  world.options.connections_per_host_max = 2;
+  world.options.transfers_per_host_max = 2;
   auto const blob = world.here.put_blob(big_blob(100000));
   std::vector<int> tasks(10);
   auto fetch = [&](int&) { return fetch_100000(world, blob); };

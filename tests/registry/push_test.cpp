@@ -10,86 +10,14 @@
 #include <vector>
 
 #include "oci/push_image.hpp"
-#include "oci/spec/manifest.hpp"
 #include "oci/spec/media_type.hpp"
-#include "oci/text_reader.hpp"
-#include "registry/world.hpp"
+#include "registry/push_world.hpp"
 
 namespace cobuild::registry::test {
 namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-oci::Descriptor describe(std::string_view type, const std::string& text) {
-  return {.media_type = std::string(type), .digest = BlobDigest(Digest::of(text)),
-          .size = text.size(), .urls = {}, .annotations = {}, .platform = {},
-          .artifact_type = {}, .data = {}};
-}
-
-/// Layers by their text; tells how often each was opened.
-class Layers final : public oci::LayerBlobs {
- public:
-  oci::Descriptor add(const std::string& text, std::string_view type = oci::kOciLayerGzip) {
-    oci::Descriptor layer = describe(type, text);
-    texts[layer.digest.to_string()] = text;
-    return layer;
-  }
-  std::vector<std::string> repositories(const oci::Descriptor&, const std::string&) override {
-    return sources;
-  }
-  Task<std::unique_ptr<oci::BlobReader>> open(oci::Descriptor layer) override {
-    ++opened;
-    if (unreadable) throw Error(ErrorKind::kUnavailable, "the source is gone");
-    co_return std::make_unique<oci::TextReader>(texts.at(layer.digest.to_string()));
-  }
-
-  std::map<std::string, std::string> texts;
-  std::vector<std::string> sources;
-  int opened = 0;
-  bool unreadable = false;
-};
-
-oci::ExportDocument document(std::string_view type, std::string text) {
-  BlobDigest const digest(Digest::of(text));
-  return {.media_type = std::string(type), .digest = digest, .text = std::move(text)};
-}
-
-oci::ExportImage image_of(const std::vector<oci::Descriptor>& layers, const std::string& config) {
-  oci::Manifest manifest;
-  manifest.media_type = oci::kOciManifest;
-  manifest.config = describe(oci::kOciConfig, config);
-  manifest.layers = layers;
-  oci::ExportImage image{.root = document(oci::kOciManifest, oci::to_json(manifest)),
-                         .documents = {document(oci::kOciConfig, config)},
-                         .layers = layers,
-                         .config = manifest.config->digest,
-                         .created = {},
-                         .names = {},
-                         .descriptor_annotations = {},
-                         .platform = {}};
-  return image;
-}
-
-oci::ExportImage simple_image(Layers& layers) {
-  return image_of({layers.add("one"), layers.add("two")}, R"({"os":"linux"})");
-}
-
-Task<void> push(World& world, const std::string& name, const oci::ExportImage& image,
-                Layers& layers) {
-  oci::Reference reference = world.reference(name);
-  oci::PushProgress progress;
-  co_await oci::push_image(world.client(), std::move(reference), image, layers, progress);
-}
-
-bool has_image(const World& world, const std::string& path, const oci::ExportImage& image,
-               const Layers& layers) {
-  for (const auto& [digest, text] : layers.texts) {
-    auto const found = world.here.blobs().find(digest);
-    if (found == world.here.blobs().end() || found->second != text) return false;
-  }
-  return world.here.manifest(path) == image.root.text;
-}
 
 Task<void> in_order(World& world) {
   Layers layers;
@@ -235,6 +163,20 @@ TEST(Push, TokenEndsDuringAnUpload) {
   run_world(token_ends);
 }
 
+Task<void> same_manifest(World& world) {
+  Layers layers;
+  oci::ExportImage const image = simple_image(layers);
+  co_await push(world, "a:1", image, layers);
+  co_await push(world, "a:1", image, layers);
+  EXPECT_EQ(world.here.count("PUT", "/v2/a/manifests/"), 1U);
+  oci::ExportImage const other = image_of({layers.add("three")}, "{}");
+  co_await push(world, "a:1", other, layers);
+  EXPECT_EQ(world.here.manifest("a/manifests/1"), other.root.text);
+}
+TEST(Push, TagThatIsThereIsLeftAlone) {
+  run_world(same_manifest);
+}
+
 struct Fault {
   const char* name;
   const char* method;
@@ -305,7 +247,10 @@ Task<void> given_up(World& world) {
   oci::ExportImage const image = image_of({layers.add("one")}, "{}");
   world.here.when("PUT", kUpload, Reply{500, {}, R"({"errors":[{"message":"disk full"}]})", {}}, 99);
   auto const error = co_await error_of(push(world, "a:1", image, layers));
-  EXPECT_THAT(what(error), HasSubstr("tried 5 times"));
+  EXPECT_THAT(what(error), testing::StartsWith("layer " + image.layers[0].digest.to_string() +
+                                               ": tried 5 times: unexpected status from PUT "
+                                               "request to http://" +
+                                               world.here.authority()));
   EXPECT_THAT(what(error), HasSubstr("disk full"));
   EXPECT_EQ(world.here.manifest("a/manifests/1"), std::nullopt);
 }
@@ -332,7 +277,8 @@ Task<void> unreadable(World& world) {
   layers.unreadable = true;
   oci::ExportImage const image = image_of({layers.add("one")}, "{}");
   auto const error = co_await error_of(push(world, "a:1", image, layers));
-  EXPECT_EQ(what(error), "the source is gone");
+  EXPECT_EQ(what(error),
+            "layer " + image.layers[0].digest.to_string() + ": the source is gone");
   EXPECT_EQ(layers.opened, 1) << "asking the registry again does not help";
 }
 TEST(Push, OwnFailuresAreNotTriedAgain) {

@@ -19,6 +19,7 @@
 #include "registry/registry_error.hpp"
 #include "registry/retry.hpp"
 #include "registry/token_source.hpp"
+#include "registry/upload.hpp"
 #include "registry/url.hpp"
 
 namespace cobuild::registry {
@@ -202,6 +203,20 @@ TEST(Percent, RoundTripsAllBytes) {
   EXPECT_EQ(percent_decode("%4%zz%41"), "%4%zzA");
 }
 
+TEST(UploadedBytes, AsTheRangeOfAnUploadSays) {
+  auto const bytes = [](const std::string& range) {
+    Headers headers;
+    headers.add("Range", range);
+    return uploaded_bytes(headers);
+  };
+  EXPECT_EQ(bytes("0-99"), 100U);
+  EXPECT_EQ(bytes("bytes=0-99"), 100U);
+  EXPECT_EQ(bytes("0-0"), 0U) << "nothing, as registries have it";
+  for (const char* text : {"", "1-99", "0-", "0-x", "0-9/20", "0-18446744073709551615", "0--1"}) {
+    EXPECT_EQ(bytes(text), std::nullopt) << text;
+  }
+}
+
 TEST(Base64, RoundTripsAndRefuses) {
   std::string text;
   for (int c = 0; c < 300; ++c) {
@@ -243,6 +258,10 @@ INSTANTIATE_TEST_SUITE_P(
         ProxyCase{"None", "https://x.io/", {}, ""},
         ProxyCase{"Https", "https://x.io/", {{"HTTPS_PROXY", "http://p:3128"}}, "p:3128 "},
         ProxyCase{"LowerCase", "http://x.io/", {{"http_proxy", "p:3128"}}, "p:3128 "},
+        ProxyCase{"All", "https://x.io/", {{"ALL_PROXY", "http://p:3128"}}, "p:3128 "},
+        ProxyCase{"AllIsLast", "http://x.io/", {{"all_proxy", "a"}, {"http_proxy", "p:3128"}}, "p:3128 "},
+        ProxyCase{"AllExcluded", "http://x.io/", {{"ALL_PROXY", "p"}, {"no_proxy", "x.io"}}, ""},
+        ProxyCase{"AllOfAnotherKind", "http://x.io/", {{"ALL_PROXY", "socks5://p:1"}}, ""},
         ProxyCase{"OtherScheme", "http://x.io/", {{"HTTPS_PROXY", "p"}}, ""},
         ProxyCase{
             "Credentials", "http://x.io/", {{"HTTP_PROXY", "http://u:%70@p"}}, "p:80 Basic dTpw"},
@@ -283,10 +302,16 @@ TEST(ChooseProxy, RefusesOtherKinds) {
 
 std::vector<std::string> bases(std::string_view registry, const Options& options) {
   std::vector<std::string> urls;
-  for (const Endpoint& endpoint : pull_endpoints(registry, options)) {
+  oci::Reference const name = oci::Reference::parse(std::string(registry) + "/a:1");
+  for (const Endpoint& endpoint : pull_endpoints(name, options)) {
     urls.push_back(endpoint.base.to_string());
   }
   return urls;
+}
+
+/// Where a push to `registry` goes.
+Endpoint push_to(const std::string& registry, const Options& options) {
+  return push_endpoint(oci::Reference::parse(registry + "/a"), options);
 }
 
 TEST(Hosts, SchemesAndMirrors) {
@@ -304,34 +329,48 @@ TEST(Hosts, SchemesAndMirrors) {
   options.hosts["ghcr.io"].plain_http = true;
   EXPECT_THAT(bases("ghcr.io", options), ElementsAre("http://ghcr.io/v2"));
   add_insecure_registry("x.io", options);
-  EXPECT_TRUE(push_endpoint("x.io", options).insecure);
+  EXPECT_TRUE(push_to("x.io", options).insecure);
 }
 
 TEST(Hosts, LocalhostSpeaksTlsWhereItMight) {
   Options for_all;
   add_registry_ca("/ca.pem", for_all);
-  Endpoint const maybe = push_endpoint("localhost:5000", for_all);
+  Endpoint const maybe = push_to("localhost:5000", for_all);
   EXPECT_EQ(maybe.base.to_string(), "https://localhost:5000/v2");
   EXPECT_TRUE(maybe.insecure) << "the certificate may be meant for another host";
-  EXPECT_FALSE(push_endpoint("x.io", for_all).insecure);
+  EXPECT_FALSE(push_to("x.io", for_all).insecure);
 
   Options any;
   add_insecure_registry("localhost:5000", any);
-  Endpoint const lenient = push_endpoint("localhost:5000", any);
+  Endpoint const lenient = push_to("localhost:5000", any);
   EXPECT_EQ(lenient.base.to_string(), "https://localhost:5000/v2");
   EXPECT_TRUE(lenient.insecure);
 
   Options own;
   add_registry_ca("localhost:5000=/ca.pem", own);
-  EXPECT_FALSE(push_endpoint("localhost:5000", own).insecure);
+  EXPECT_FALSE(push_to("localhost:5000", own).insecure);
 }
 
 TEST(Hosts, InsecureRegistriesAreHosts) {
   Options options;
   add_insecure_registry("http://x.io:5000/", options);
-  EXPECT_TRUE(push_endpoint("x.io:5000", options).insecure);
+  EXPECT_TRUE(push_to("x.io:5000", options).insecure);
   EXPECT_THROW(add_insecure_registry("x.io/a", options), Error);
   EXPECT_THROW(add_insecure_registry("https://", options), Error);
+}
+
+TEST(Hosts, OneEntryForAllNamesOfAHost) {
+  Options options;
+  options.hosts["docker.io"].ca_files = {"/hub.pem"};
+  options.hosts["a.io:443"].insecure = true;
+  options.hosts["*.b.io"].insecure = true;
+  options.hosts["x.b.io"].insecure = false;
+  EXPECT_EQ(find_host("registry-1.docker.io", options), &options.hosts["docker.io"]);
+  EXPECT_EQ(find_host("a.io", options), &options.hosts["a.io:443"]);
+  EXPECT_EQ(find_host("a.io:8443", options), nullptr);
+  EXPECT_EQ(find_host("c.d.b.io:5000", options), &options.hosts["*.b.io"]);
+  EXPECT_EQ(find_host("x.b.io", options), &options.hosts["x.b.io"]);
+  EXPECT_EQ(find_host("b.io", options), nullptr);
 }
 
 // ---- configuration files
@@ -391,6 +430,12 @@ TEST(BuildkitdConfig, ReadsRegistryTables) {
   EXPECT_EQ(host.ca_files.front(), "/a.pem");
   EXPECT_EQ(host.tls_dirs.front(), "/d");
   EXPECT_EQ(host.key_pairs.front().certificate, "/c");
+
+  std::ofstream(file) << "[system]\nmaxRegistryConcurrency = 7\n";
+  load_buildkitd_config(file, options);
+  EXPECT_EQ(options.transfers_per_host_max, 7U);
+  std::ofstream(file) << "[system]\nmaxRegistryConcurrency = 0\n";
+  EXPECT_THROW(load_buildkitd_config(file, options), Error);
 
   std::ofstream(file) << "\n[registry.\"x\"]\nmirrors = 3\n";
   try {

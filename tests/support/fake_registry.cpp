@@ -6,6 +6,8 @@
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/string_body.hpp>
 
+#include <utility>
+
 #include "oci/spec/media_type.hpp"
 
 namespace cobuild::test {
@@ -77,14 +79,20 @@ oci::Descriptor FakeRegistry::put_manifest(const std::string& repository, const 
 
 void FakeRegistry::when(const std::string& method, const std::string& target_prefix, Reply reply,
                         std::size_t times) {
-  rules_.push_back({method, target_prefix, std::move(reply), times});
+  rules_.push_back({method, target_prefix, std::move(reply), times, false, {}});
 }
 
 void FakeRegistry::hang_up(const std::string& method, const std::string& target_prefix,
                            HangUp when) {
   Reply reply;
   reply.hangs_up = true;
-  rules_.push_back({method, target_prefix, reply, 1, when == HangUp::kAfterDoingIt});
+  rules_.push_back({method, target_prefix, reply, 1, when == HangUp::kAfterDoingIt, {}});
+}
+
+void FakeRegistry::break_upload(const std::string& method, std::size_t bytes) {
+  Reply reply;
+  reply.hangs_up = true;
+  rules_.push_back({method, "/v2/", reply, 1, false, bytes});
 }
 
 void FakeRegistry::require(std::string authorization, std::string challenge) {
@@ -111,8 +119,13 @@ Reply FakeRegistry::answer(const Call& call) {
     if (rule->method != call.method || !call.target.starts_with(rule->prefix)) continue;
     Reply reply = rule->reply;
     bool const does_it = rule->does_it;
+    auto const keeps = rule->keeps;
     if (--rule->times == 0) rules_.erase(rule);
     if (does_it) (void)answer_api(call);
+    if (keeps) {
+      std::string const path = call.target.substr(0, call.target.find('?'));
+      uploads_[path.substr(path.rfind('/') + 1)] += call.body.substr(0, *keeps);
+    }
     return reply;
   }
   if (!authorization_.empty() && call.target.starts_with("/v2/") &&
@@ -124,6 +137,7 @@ Reply FakeRegistry::answer(const Call& call) {
 }
 
 Reply FakeRegistry::answer_api(const Call& call) {
+  if (call.body.size() > body_bytes_max_) return Reply{413, {}, "<html>too large</html>", {}};
   std::string path = call.target.substr(0, call.target.find('?'));
   if (!path.starts_with("/v2/")) return not_found("PAGE");
   path = path.substr(4);
@@ -168,15 +182,55 @@ Reply FakeRegistry::answer_upload(const Call& call) {
       digest = unescape_colon(digest.substr(0, digest.find('&')));
       if (blobs_.contains(digest)) return Reply{201, {}, "", {}};
     }
-    std::string const path = call.target.substr(0, call.target.find('?'));
-    return Reply{202, {{"Location", path + "session?state=1"}}, "", {}};
+    std::string const id = "session" + std::to_string(++sessions_);
+    uploads_[id] = "";
+    Call at = call;
+    at.target = call.target.substr(0, call.target.find('?')) + id;
+    Reply reply = session_reply(202, at, id);
+    if (chunk_bytes_min_ > 0) {
+      reply.headers.emplace_back("OCI-Chunk-Min-Length", std::to_string(chunk_bytes_min_));
+    }
+    return reply;
   }
+  std::string const path = call.target.substr(0, call.target.find('?'));
+  std::string const id = path.substr(path.rfind('/') + 1);
+  if (!uploads_.contains(id)) return not_found("BLOB_UPLOAD_UNKNOWN");
+  return answer_session(call, id);
+}
+
+Reply FakeRegistry::session_reply(int status, const Call& call, const std::string& id) const {
+  std::size_t const size = uploads_.at(id).size();
+  std::string const path = call.target.substr(0, call.target.find('?'));
+  return Reply{status,
+               {{"Location", path + "?state=" + std::to_string(size)},
+                {"Range", "0-" + std::to_string(size == 0 ? 0 : size - 1)}},
+               "",
+               {}};
+}
+
+Reply FakeRegistry::answer_session(const Call& call, const std::string& id) {
+  std::string& content = uploads_.at(id);
+  if (call.method == "GET") return session_reply(204, call, id);
+  if (call.target.find("state=" + std::to_string(content.size())) == std::string::npos) {
+    return not_found("BLOB_UPLOAD_INVALID");
+  }
+  if (call.method == "PATCH") {
+    std::string const range = call.header("content-range");
+    std::string const wanted = std::to_string(content.size()) + "-" +
+                               std::to_string(content.size() + call.body.size() - 1);
+    if (range != wanted) return Reply{416, {}, "", {}};
+    content += call.body;
+    return session_reply(202, call, id);
+  }
+  content += call.body;
   auto const at = call.target.find("digest=");
   std::string const digest = unescape_colon(call.target.substr(at + 7));
-  if (Digest::of(call.body).to_string() != digest) {
+  std::string const whole = std::exchange(content, "");
+  uploads_.erase(id);
+  if (Digest::of(whole).to_string() != digest) {
     return Reply{400, {}, R"({"errors":[{"code":"DIGEST_INVALID","message":"wrong"}]})", {}};
   }
-  blobs_[digest] = call.body;
+  blobs_[digest] = whole;
   return Reply{201, {}, "", {}};
 }
 

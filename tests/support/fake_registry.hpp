@@ -5,7 +5,8 @@
 /// It serves what was put() into it by the distribution API, over plain HTTP on a port of its own.
 /// when(...) queues replies for a request, each used once, before it behaves again. Fault model:
 /// any status and header; a body cut off after n bytes by closing the connection; other bytes than
-/// asked for; Range ignored. It records every request. Lives on the test's loop.
+/// asked for; Range ignored; an upload broken off after n bytes; request bodies refused from some
+/// length on. It records every request. Lives on the test's loop.
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -69,6 +70,15 @@ class FakeRegistry {
   void hang_up(const std::string& method, const std::string& target_prefix,
                HangUp when = HangUp::kAtOnce);
 
+  /// Takes the first `bytes` of the body of the next such request, and closes the connection.
+  void break_upload(const std::string& method, std::size_t bytes);
+  /// Forgets all uploads that were begun.
+  void forget_uploads() { uploads_.clear(); }
+  /// Answers 413 to longer requests, as a proxy does.
+  void refuse_bodies_over(std::size_t bytes) { body_bytes_max_ = bytes; }
+  /// Says this in OCI-Chunk-Min-Length.
+  void want_chunks_of(std::size_t bytes) { chunk_bytes_min_ = bytes; }
+
   /// Wants this Authorization header for everything under /v2/, and sends `challenge` without it.
   void require(std::string authorization, std::string challenge);
   void ignore_ranges() { ignores_ranges_ = true; }
@@ -88,7 +98,8 @@ class FakeRegistry {
     std::string prefix;
     Reply reply;
     std::size_t times;
-    bool does_it = false;  ///< Before it hangs up.
+    bool does_it = false;               ///< Before it hangs up.
+    std::optional<std::size_t> keeps;  ///< Of the body of an upload, before it hangs up.
   };
   struct StoredManifest {
     std::string media_type;
@@ -99,6 +110,8 @@ class FakeRegistry {
   Reply answer_api(const Call& call);
   Reply answer_blob(const Call& call, const std::string& digest) const;
   Reply answer_upload(const Call& call);
+  Reply answer_session(const Call& call, const std::string& id);
+  [[nodiscard]] Reply session_reply(int status, const Call& call, const std::string& id) const;
 
   asio::any_io_executor executor_;
   asio::ip::tcp::acceptor acceptor_;
@@ -107,6 +120,10 @@ class FakeRegistry {
   std::map<std::string, StoredManifest> manifests_;  ///< By "repository/manifests/reference".
   std::string authorization_;
   std::string challenge_;
+  std::map<std::string, std::string> uploads_;  ///< What has come, by session.
+  std::size_t sessions_ = 0;
+  std::size_t body_bytes_max_ = SIZE_MAX;
+  std::size_t chunk_bytes_min_ = 0;
   bool ignores_ranges_ = false;
   std::vector<Call> calls_;
   std::size_t connections_ = 0;
