@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <chrono>
 #include <cstdlib>
 #include <utility>
 
@@ -25,6 +27,8 @@ constexpr std::array kGlobalFlags = {
     Flag{"registry-ca", 0, FlagKind::kValue, "[HOST=]FILE",
          "trust the certificates in this PEM file"},
     Flag{"mirror", 0, FlagKind::kValue, "HOST=URL", "try this mirror of a registry first"},
+    Flag{"registry-timeout", 0, FlagKind::kValue, "SECONDS",
+         "how long a registry may be silent (default: 30)"},
     Flag{"debug", 0, FlagKind::kSwitch, "", "say where in cobuild an error came from"},
     Flag{"help", 'h', FlagKind::kSwitch, "", "show this"},
     Flag{"addr", 0, FlagKind::kRefused, "", kNoDaemon},
@@ -113,6 +117,19 @@ Command parse_help(const std::vector<std::string>& arguments) {
               "no help on " + topic + did_you_mean(topic, command_names()) + "; see cobuild help");
 }
 
+/// Seconds, at least one and at most a day.
+std::chrono::seconds parse_timeout(std::string_view text) {
+  constexpr int kTimeoutMax = 24 * 3600;
+  int seconds = 0;
+  auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  if (error != std::errc() || end != text.data() + text.size() || seconds < 1 ||
+      seconds > kTimeoutMax) {
+    throw Error(ErrorKind::kInvalidInput, "invalid --registry-timeout " + std::string(text) +
+                                              ": use a number of seconds, as in 60");
+  }
+  return std::chrono::seconds(seconds);
+}
+
 }  // namespace
 
 Environment process_environment() {
@@ -176,6 +193,7 @@ GlobalOptions read_global_options(const ParsedFlags& before, const ParsedFlags& 
     }
     global.mirrors[mirror.substr(0, equals)].push_back(mirror.substr(equals + 1));
   }
+  global.registry_timeout = parse_timeout(last("registry-timeout", "30"));
   global.debug = last("debug") == "true";
   return global;
 }

@@ -38,7 +38,8 @@ struct GlobalOptions {
   std::vector<std::string> insecure_registries;     ///< host[:port]; plain HTTP or any certificate.
   std::vector<std::filesystem::path> registry_cas;  ///< PEM files trusted besides the system's.
   std::map<std::string, std::vector<std::string>>
-      mirrors;         ///< Registry host to its mirrors, in order.
+      mirrors;  ///< Registry host to its mirrors, in order.
+  std::chrono::seconds registry_timeout{30};  ///< Of silence, before a connection is given up.
   bool debug = false;  ///< Errors show where in our code they came from.
 };
 

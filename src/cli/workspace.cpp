@@ -28,6 +28,8 @@ registry::Options registry_options(const GlobalOptions& global,
   options.on_notice = [&on_notice](std::string_view text) {
     if (on_notice) on_notice(text);
   };
+  registry::load_system_config(options);
+  options.idle_timeout = options.connect_timeout = global.registry_timeout;
   if (global.config) registry::load_buildkitd_config(*global.config, options);
   for (const std::string& host : global.insecure_registries) {
     registry::add_insecure_registry(host, options);

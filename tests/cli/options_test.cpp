@@ -203,8 +203,20 @@ TEST(Options, GlobalFlagsBeforeAndAfterTheCommand) {
                          surroundings());
   const auto& global = std::get<BuildOptions>(command).global;
   EXPECT_EQ(global.root, "/b");
+  EXPECT_EQ(global.registry_timeout, std::chrono::seconds(30));
   EXPECT_THAT(global.insecure_registries, ElementsAre("x", "y"));
   EXPECT_THAT(global.mirrors, ElementsAre(Pair("docker.io", ElementsAre("http://m"))));
+}
+
+TEST(Options, RegistryTimeout) {
+  auto const command =
+      parse_command_line({"build", "--registry-timeout", "7", "."}, surroundings());
+  EXPECT_EQ(std::get<BuildOptions>(command).global.registry_timeout, std::chrono::seconds(7));
+  for (const char* text : {"0", "-1", "1s", "", "86401"}) {
+    EXPECT_THROW(
+        (void)parse_command_line({"build", "--registry-timeout", text, "."}, surroundings()), Error)
+        << text;
+  }
 }
 
 TEST(Options, Root) {
