@@ -2,7 +2,7 @@
 #include <utility>
 
 #include "core/base/error.hpp"
-#include "ops/chain_id.hpp"
+#include "core/base/chain_id.hpp"
 #include "ops/images.hpp"
 #include "ops/layer_forms.hpp"
 #include "ops/op_digest.hpp"

@@ -84,7 +84,7 @@ TEST_F(KeyRecordsTest, HaveLinksByDefinitionAndByContent) {
   ASSERT_EQ(records[from].inputs.size(), 2U);
   EXPECT_EQ(records[from].inputs[0].size(), 1U);
   ASSERT_EQ(records[from].inputs[1].size(), 2U);
-  for (const KeyRecord::Link& link : records[from].inputs[1]) {
+  for (const CacheLink& link : records[from].inputs[1]) {
     if (link.record == run) {
       EXPECT_EQ(link.selector, Digest::of("selector"));
     } else {

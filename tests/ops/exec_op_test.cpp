@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/base/go_quote.hpp"
-#include "ops/chain_id.hpp"
+#include "core/base/chain_id.hpp"
 
 namespace cobuild::ops {
 namespace {

@@ -12,10 +12,6 @@ constexpr int kContentOutput = -1;
 
 }  // namespace
 
-void add_key(KeySet& keys, store::KeyId key) {
-  if (std::find(keys.begin(), keys.end(), key) == keys.end()) keys.push_back(key);
-}
-
 Digest root_key(const Digest& op, int output) {
   return Digest::of(op.to_string() + "@" + std::to_string(output));
 }
@@ -24,9 +20,9 @@ Digest content_key(const Digest& content) {
   return root_key(content, kContentOutput);
 }
 
-EdgeMatch::EdgeMatch(store::KeyIndex& index, Digest op, int output,
+EdgeMatch::EdgeMatch(KeyGraph& graph, Digest op, int output,
                      std::vector<CacheDependency> dependencies)
-    : index_(index), name_(root_key(op, output)) {
+    : graph_(graph), name_(root_key(op, output)) {
   for (CacheDependency& dependency : dependencies)
     inputs_.push_back({std::move(dependency), {}, {}, {}});
 }
@@ -49,15 +45,12 @@ KeySet EdgeMatch::follow(std::size_t input, const KeySet& keys, bool with_conten
   KeySet found;
   store::KeyLink const link{static_cast<int>(input), name_, known.dependency.selector};
   for (store::KeyId const key : keys) {
-    for (store::KeyId const target : index_.follow(key, link))
-      add_key(found, index_.current(target));
+    for (store::KeyId const target : graph_.follow(key, link)) add_key(found, target);
   }
   if (with_content && known.content) {
-    if (auto root = index_.find_root(content_key(*known.content))) {
-      store::KeyLink const content_link{static_cast<int>(input), name_, std::nullopt};
-      for (store::KeyId const target : index_.follow(*root, content_link)) {
-        add_key(found, index_.current(target));
-      }
+    store::KeyLink const content_link{static_cast<int>(input), name_, std::nullopt};
+    for (store::KeyId const root : graph_.find_roots(content_key(*known.content))) {
+      for (store::KeyId const target : graph_.follow(root, content_link)) add_key(found, target);
     }
   }
   return found;
@@ -95,22 +88,25 @@ bool EdgeMatch::is_linkable() const {
 }
 
 store::KeyId EdgeMatch::key_for_result() {
-  KeySet const common = intersect([&](std::size_t input) {
+  KeySet common = intersect([&](std::size_t input) {
     return inputs_[input].content ? follow(input, {}, true)
                                   : follow(input, inputs_[input].definition, false);
   });
-  return common.empty() ? index_.add_key(name_) : common.front();
+  std::erase_if(common, KeyGraph::is_imported);
+  return common.empty() ? graph_.add_key(name_) : common.front();
 }
 
 void EdgeMatch::link(store::KeyId key) {
+  if (KeyGraph::is_imported(key)) return;
   for (std::size_t i = 0; i < inputs_.size(); ++i) {
     int const number = static_cast<int>(i);
     for (store::KeyId const from : inputs_[i].definition) {
-      index_.add_link(from, {number, name_, inputs_[i].dependency.selector}, key);
+      if (KeyGraph::is_imported(from)) continue;
+      graph_.add_link(from, {number, name_, inputs_[i].dependency.selector}, key);
     }
     if (inputs_[i].content) {
-      store::KeyId const from = index_.add_root(content_key(*inputs_[i].content));
-      index_.add_link(from, {number, name_, std::nullopt}, key);
+      store::KeyId const from = graph_.add_root(content_key(*inputs_[i].content));
+      graph_.add_link(from, {number, name_, std::nullopt}, key);
     }
   }
 }

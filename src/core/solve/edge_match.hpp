@@ -8,16 +8,10 @@
 #include <vector>
 
 #include "core/base/digest.hpp"
+#include "core/solve/key_graph.hpp"
 #include "core/solve/op.hpp"
-#include "core/store/key_index.hpp"
 
 namespace cobuild::solve {
-
-/// Keys, each once, in no order that means anything.
-using KeySet = std::vector<store::KeyId>;
-
-/// Adds `key` unless it is there.
-void add_key(KeySet& keys, store::KeyId key);
 
 /// sha256 of "digest@output": the name of an op's output among root keys and links (F2.6.1).
 [[nodiscard]] Digest root_key(const Digest& op, int output);
@@ -29,7 +23,7 @@ void add_key(KeySet& keys, store::KeyId key);
 class EdgeMatch {
  public:
   /// Edge (`op`, `output`), with one dependency for each input.
-  EdgeMatch(store::KeyIndex& index, Digest op, int output,
+  EdgeMatch(KeyGraph& graph, Digest op, int output,
             std::vector<CacheDependency> dependencies);
 
   [[nodiscard]] std::size_t input_count() const noexcept { return inputs_.size(); }
@@ -57,11 +51,13 @@ class EdgeMatch {
   /// Whether each input has a key, so that the edge can be recorded.
   [[nodiscard]] bool is_linkable() const;
 
-  /// The key for a result made from these inputs: one that all of them lead to, else a new one.
+  /// The store's key for a result made from these inputs: one that all of them lead to, else a new
+  /// one.
   /// Where an input's content is known, a key that only its definition leads to will not do: that
   /// one is of a time when the same definition gave other files, and is found through those still.
   [[nodiscard]] store::KeyId key_for_result();
-  /// Lets every input's every key lead to `key` (F2.6.19).
+  /// Lets every input's every key lead to `key` (F2.6.19). Not imported ones: they are as they are,
+  /// and a `key` that is one stays out of this too, until it is adopted.
   void link(store::KeyId key);
 
  private:
@@ -75,7 +71,7 @@ class EdgeMatch {
   template <class Candidates>
   [[nodiscard]] KeySet intersect(Candidates candidates) const;
 
-  store::KeyIndex& index_;
+  KeyGraph& graph_;
   Digest name_;  ///< root_key of the edge.
   std::vector<Input> inputs_;
 };

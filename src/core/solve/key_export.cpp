@@ -11,7 +11,7 @@
 namespace cobuild::solve {
 namespace {
 
-std::string selector_text(const KeyRecord::Link& link) {
+std::string selector_text(const CacheLink& link) {
   return link.selector ? link.selector->to_string() : std::string();
 }
 
@@ -19,12 +19,12 @@ std::string selector_text(const KeyRecord::Link& link) {
 class Records {
  public:
   /// The index of the record with this digest and these inputs, made when it is new.
-  std::size_t add(Digest digest, std::vector<std::vector<KeyRecord::Link>> inputs) {
+  std::size_t add(Digest digest, std::vector<std::vector<CacheLink>> inputs) {
     for (auto& links : inputs) {
-      std::sort(links.begin(), links.end(), [](const KeyRecord::Link& a, const KeyRecord::Link& b) {
+      std::sort(links.begin(), links.end(), [](const CacheLink& a, const CacheLink& b) {
         return std::tie(a.record, a.selector) < std::tie(b.record, b.selector);
       });
-      auto const same = [](const KeyRecord::Link& a, const KeyRecord::Link& b) {
+      auto const same = [](const CacheLink& a, const CacheLink& b) {
         return a.record == b.record && a.selector == b.selector;
       };
       links.erase(std::unique(links.begin(), links.end(), same), links.end());
@@ -56,7 +56,7 @@ class Records {
       for (auto& links : record.inputs) {
         for (auto& link : links) link.record = places[link.record];
         std::sort(links.begin(), links.end(),
-                  [](const KeyRecord::Link& a, const KeyRecord::Link& b) {
+                  [](const CacheLink& a, const CacheLink& b) {
                     return std::tie(a.record, a.selector) < std::tie(b.record, b.selector);
                   });
       }
@@ -103,7 +103,7 @@ std::vector<KeyRecord> Solver::Impl::key_records() {
       }
     } else if (edge->match) {
       Digest const name = root_key(vertex.maps[0].op, edge->output);
-      std::vector<std::vector<KeyRecord::Link>> inputs(vertex.inputs.size());
+      std::vector<std::vector<CacheLink>> inputs(vertex.inputs.size());
       for (std::size_t i = 0; i < inputs.size(); ++i) {
         const CacheDependency& dependency = edge->match->dependency(i);
         if (!dependency.content_only) {
@@ -117,7 +117,7 @@ std::vector<KeyRecord> Solver::Impl::key_records() {
       }
       // What earlier builds found out about a key that was hit without looking at its inputs.
       for (store::KeyId const key : edge->known_keys) {
-        for (const auto& [root, link] : index_.root_links(key)) {
+        for (const auto& [root, link] : keys_.root_links(key)) {
           auto const input = static_cast<std::size_t>(link.input);
           if (link.op != name || link.selector || input >= inputs.size()) continue;
           inputs[input].push_back({std::nullopt, records.add(root, {})});
@@ -128,7 +128,7 @@ std::vector<KeyRecord> Solver::Impl::key_records() {
       if (complete) own.push_back(records.add(name, std::move(inputs)));
     }
     for (store::KeyId const key : edge->known_keys) {
-      for (store::KeyResult& result : index_.results(key)) {
+      for (store::KeyResult& result : keys_.results(key)) {
         if (edge->known_result && edge->known_result->layers != result.chain) continue;
         for (std::size_t const record : own) {
           if (records[record].result && records[record].created_at >= result.created_at) continue;

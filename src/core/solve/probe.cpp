@@ -8,6 +8,7 @@
 
 #include "core/async/task_group.hpp"
 #include "core/base/assert.hpp"
+#include "core/base/chain_id.hpp"
 #include "core/solve/solver_impl.hpp"
 
 namespace cobuild::solve {
@@ -37,7 +38,7 @@ Task<bool> Solver::Impl::load_maps(VertexState* vertex) {
     bool known = false;
     for (const CacheMap& map : vertex->maps) {
       if (vertex->ignores_cache()) break;
-      if (auto root = index_.find_root(root_key(map.op, 0))) known |= has_record({*root});
+      known |= has_record(keys_.find_roots(root_key(map.op, 0)));
     }
     vertex->reporter.end(known, "");
   }
@@ -61,10 +62,12 @@ Task<KeySet> Solver::Impl::find_fast(EdgeState* edge) {
   if (vertex.inputs.empty()) {
     for (const CacheMap& map : vertex.maps) {
       if (vertex.ignores_cache()) break;
-      if (auto root = index_.find_root(root_key(map.op, edge->output))) add_key(keys, *root);
+      for (store::KeyId const root : keys_.find_roots(root_key(map.op, edge->output))) {
+        add_key(keys, root);
+      }
     }
   } else {
-    edge->match.emplace(index_, vertex.maps[0].op, edge->output, vertex.maps[0].dependencies);
+    edge->match.emplace(keys_, vertex.maps[0].op, edge->output, vertex.maps[0].dependencies);
     for (std::size_t i = 0; i < vertex.inputs.size(); ++i) co_await add_fast_keys(edge, i);
     if (!vertex.ignores_cache()) keys = edge->match->matches();
   }
@@ -75,7 +78,7 @@ Task<KeySet> Solver::Impl::find_fast(EdgeState* edge) {
 Task<void> Solver::Impl::add_fast_keys(EdgeState* edge, std::size_t input) {
   EdgeState* const from = edge->vertex->inputs[input];
   if (from == nullptr) {
-    edge->match->add_definition_keys(input, {index_.add_root(Digest::of("scratch"))}, true);
+    edge->match->add_definition_keys(input, {keys_.add_root(Digest::of("scratch"))}, true);
     co_return;
   }
   KeySet const keys = co_await from->fast->get();
@@ -84,7 +87,7 @@ Task<void> Solver::Impl::add_fast_keys(EdgeState* edge, std::size_t input) {
 
 bool Solver::Impl::has_record(const KeySet& keys) {
   return std::any_of(keys.begin(), keys.end(),
-                     [&](store::KeyId key) { return !index_.results(key).empty(); });
+                     [&](store::KeyId key) { return keys_.has_result(key); });
 }
 
 Task<KeySet> Solver::Impl::find_slow(EdgeState* edge) {
@@ -93,9 +96,18 @@ Task<KeySet> Solver::Impl::find_slow(EdgeState* edge) {
   VertexState& vertex = *edge->vertex;
   if (vertex.inputs.empty() || vertex.ignores_cache() || has_record(keys)) co_return keys;
 
-  // First the inputs that match nothing yet. If one of them does not match then either, there is no
-  // record, and the others need not be looked at.
+  // By definition first: then nothing of the inputs need be here, nor be run. A key without a record
+  // will do for those who ask on behalf of what this edge leads to.
   EdgeMatch& match = *edge->match;
+  co_await ask_inputs(edge);
+  keys = match.matches();
+  if (!keys.empty()) {
+    edge->known_keys = keys;
+    co_return keys;
+  }
+
+  // Then the inputs that match nothing yet. If one of them does not match then either, there is no
+  // record, and the others need not be looked at.
   std::vector<std::size_t> unmatched;
   std::vector<std::size_t> matched;
   for (std::size_t i = 0; i < match.input_count(); ++i) {
@@ -114,6 +126,22 @@ Task<KeySet> Solver::Impl::find_slow(EdgeState* edge) {
   for (store::KeyId const key : keys) match.link(key);
   edge->known_keys = keys;
   co_return keys;
+}
+
+/// Learns what looking closer at the inputs' own inputs tells of them.
+Task<void> Solver::Impl::ask_inputs(EdgeState* edge) {
+  EdgeMatch& match = *edge->match;
+  auto ask = [&match](EdgeState* from, std::size_t input) -> Task<void> {
+    KeySet const keys = co_await from->slow->get();
+    match.add_definition_keys(input, keys, true);
+  };
+  TaskGroup group(executor_);
+  for (std::size_t i = 0; i < match.input_count(); ++i) {
+    EdgeState* const from = edge->vertex->inputs[i];
+    if (from == nullptr || match.dependency(i).content_only || !match.candidates(i).empty()) continue;
+    group.spawn(ask(from, i));
+  }
+  co_await group.join();
 }
 
 Task<void> Solver::Impl::look_closer_at(EdgeState* edge, std::vector<std::size_t> inputs) {
@@ -163,11 +191,11 @@ Task<Digest> Solver::Impl::compute_content(VertexState* vertex, std::size_t inpu
   throw_with_spans(failure, *vertex->vertex);
 }
 
-/// Takes the newest result that is still whole.
+/// Takes the newest result that is still whole; one of an imported cache when the store has none.
 Task<std::optional<EdgeOutcome>> Solver::Impl::load(EdgeState* edge, KeySet keys) {
   std::vector<std::pair<store::KeyResult, store::KeyId>> results;
   for (store::KeyId const key : keys) {
-    for (store::KeyResult& result : index_.results(key))
+    for (store::KeyResult& result : keys_.results(key))
       results.emplace_back(std::move(result), key);
   }
   std::sort(results.begin(), results.end(), [](const auto& a, const auto& b) {
@@ -180,21 +208,75 @@ Task<std::optional<EdgeOutcome>> Solver::Impl::load(EdgeState* edge, KeySet keys
     for (const CacheMap& map : edge->vertex->maps) {
       // A source found under one of its names is found under the others next time.
       if (edge->match) break;
-      store::KeyId const root = index_.add_root(root_key(map.op, edge->output));
-      if (root != index_.current(key)) index_.add_result(root, result);
+      store::KeyId const root = keys_.add_root(root_key(map.op, edge->output));
+      if (root != keys_.current(key)) keys_.add_result(root, result);
       add_key(keys, root);
     }
-    EdgeOutcome outcome;
-    outcome.result.layers = std::move(result.chain);
-    outcome.keys = keys;
-    edge->known_keys = std::move(keys);
-    edge->known_result = outcome.result;
-    edge->vertex->reporter.start(true);
-    edge->vertex->reporter.end(true, "");
-    co_return outcome;
+    co_return finish_cached(*edge, std::move(result.chain), std::move(keys));
   }
-  for (const auto& [result, key] : results) index_.drop_results(key);
+  for (const auto& [result, key] : results) keys_.drop_results(key);
+  if (auto taken = co_await take_imported(edge, keys)) {
+    co_return finish_cached(*edge, std::move(taken->chain), std::move(keys));
+  }
   co_return std::nullopt;
+}
+
+EdgeOutcome Solver::Impl::finish_cached(EdgeState& edge, store::LayerChain layers, KeySet keys) {
+  EdgeOutcome outcome;
+  outcome.result.layers = std::move(layers);
+  outcome.keys = keys;
+  edge.known_keys = std::move(keys);
+  edge.known_result = outcome.result;
+  edge.vertex->reporter.start(true);
+  edge.vertex->reporter.end(true, "");
+  return outcome;
+}
+
+/// Makes the newest result that an import has under one of `keys` the store's own, and adds the
+/// store's key to them.
+Task<std::optional<store::KeyResult>> Solver::Impl::take_imported(EdgeState* edge, KeySet& keys) {
+  const ImportedResult* newest = nullptr;
+  store::KeyId from;
+  for (store::KeyId const key : keys) {
+    for (const ImportedResult& result : keys_.imported_results(key)) {
+      if (newest != nullptr && newest->created_at >= result.created_at) continue;
+      newest = &result;
+      from = key;
+    }
+  }
+  if (newest == nullptr) co_return std::nullopt;
+  auto const layers = keys_.imported_layers(from, *newest);
+  if (layers.empty()) co_return std::nullopt;
+  const std::string& name = edge->vertex->vertex->name;
+  store::KeyResult taken{{}, newest->created_at, edge->vertex->maps[0].ingredients};
+  std::optional<ChainId> chain;
+  for (const ImportedLayer* layer : layers) {
+    chain = extend_chain(chain, layer->diff_id);
+    store::LayerAttributes attributes;
+    attributes.description = name;
+    attributes.diff_id = layer->diff_id;
+    attributes.blob = layer->blob;
+    taken.chain.push_back(co_await store_.add_remote_layer(*chain, std::move(attributes)));
+  }
+  store::KeyId const key = keys_.adopt(from);
+  if (edge->match) edge->match->link(key);
+  keys_.add_result(key, taken);
+  add_key(keys, key);
+  co_return taken;
+}
+
+Task<void> Solver::Impl::adopt_imports() {
+  // Inputs come before their users; the list does not grow any more.
+  for (EdgeState* const edge : edge_order_) {
+    if (edge->vertex->ignores_cache() || edge->known_result) continue;
+    KeySet keys = edge->known_keys;
+    bool const here = std::any_of(keys.begin(), keys.end(), [&](store::KeyId key) {
+      return !keys_.results(key).empty();
+    });
+    if (here || !co_await take_imported(edge, keys)) continue;
+    edge->known_keys = std::move(keys);
+  }
+  co_await store_.publish();
 }
 
 }  // namespace cobuild::solve

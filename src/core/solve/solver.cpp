@@ -12,11 +12,15 @@ namespace cobuild::solve {
 
 Solver::Solver(asio::any_io_executor executor, store::Store& store, OpResolver& ops,
                progress::Sink& progress, Options options)
-    : impl_(std::make_unique<Impl>(std::move(executor), store, ops, progress, options)) {}
+    : impl_(std::make_unique<Impl>(std::move(executor), store, ops, progress, std::move(options))) {}
 Solver::~Solver() = default;
 
 Task<std::vector<Result>> Solver::solve(std::vector<llb::Edge> edges) {
   return impl_->solve(std::move(edges));
+}
+
+Task<void> Solver::adopt_imports() {
+  return impl_->adopt_imports();
 }
 
 std::vector<KeyRecord> Solver::key_records() const {
@@ -25,7 +29,7 @@ std::vector<KeyRecord> Solver::key_records() const {
 
 Solver::Impl::Impl(asio::any_io_executor executor, store::Store& store, OpResolver& ops,
                    progress::Sink& progress, Options options)
-    : executor_(std::move(executor)), store_(store), index_(store), ops_(ops), progress_(progress) {
+    : executor_(std::move(executor)), store_(store), keys_(store, options.imports), ops_(ops), progress_(progress) {
   if (options.parallelism_max > 0) slots_.emplace(executor_, options.parallelism_max);
 }
 

@@ -16,29 +16,20 @@
 #include "core/async/task.hpp"
 #include "core/llb/definition.hpp"
 #include "core/progress/events.hpp"
+#include "core/solve/cache_record.hpp"
 #include "core/solve/op.hpp"
 #include "core/store/key_index.hpp"
 #include "core/store/store.hpp"
 
 namespace cobuild::solve {
 
-/// An exported cache key, in the shape of F5.3: what the vectors are compared with.
-struct KeyRecord {
-  Digest digest;  ///< rootKey(op digest, output).
-  struct Link {
-    std::optional<Digest> selector;
-    std::size_t record = 0;  ///< Index into the list of records.
-  };
-  std::vector<std::vector<Link>> inputs;  ///< For each input: the alternatives.
-  std::optional<Result> result;
-  Timestamp created_at;  ///< Of the result.
-};
-
 class Solver {
  public:
   struct Options {
     std::size_t parallelism_max =
         0;  ///< Slots for exec, file and source ops; 0: unlimited (F8.6.2).
+    /// Looked through along with the store. Nothing of a layer is fetched before it is read.
+    std::vector<ImportedCache> imports = {};
   };
 
   /// Everything passed by reference must outlive the solver.
@@ -51,8 +42,12 @@ class Solver {
   /// \throws the first real Error, with the failed vertex's source span in a frame.
   Task<std::vector<Result>> solve(std::vector<llb::Edge> edges);
 
+  /// Takes over what imported caches have of the vertices solved so far, as if it had been needed:
+  /// for exporting it again. No bytes are fetched.
+  Task<void> adopt_imports();
+
   /// The keys under which everything solved so far was found or recorded, deterministic order
-  /// (F5.3.6).
+  /// (F5.3.6). Those found in an import have a result only if it was taken.
   [[nodiscard]] std::vector<KeyRecord> key_records() const;
 
  private:

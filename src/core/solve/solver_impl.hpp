@@ -75,6 +75,7 @@ class Solver::Impl {
        progress::Sink& progress, Options options);
 
   Task<std::vector<Result>> solve(std::vector<llb::Edge> edges);
+  Task<void> adopt_imports();
   [[nodiscard]] std::vector<KeyRecord> key_records();
 
  private:
@@ -89,12 +90,15 @@ class Solver::Impl {
   Task<KeySet> find_fast(EdgeState* edge);
   Task<KeySet> find_slow(EdgeState* edge);
   Task<void> add_fast_keys(EdgeState* edge, std::size_t input);
+  Task<void> ask_inputs(EdgeState* edge);
   Task<void> look_closer(EdgeState* edge, std::size_t input);
   Task<void> look_closer_at(EdgeState* edge, std::vector<std::size_t> inputs);
   Task<void> take_input(EdgeState* edge, std::size_t input);
   Task<Digest> compute_content(VertexState* vertex, std::size_t input);
   [[nodiscard]] bool has_record(const KeySet& keys);
   Task<std::optional<EdgeOutcome>> load(EdgeState* edge, KeySet keys);
+  Task<std::optional<store::KeyResult>> take_imported(EdgeState* edge, KeySet& keys);
+  EdgeOutcome finish_cached(EdgeState& edge, store::LayerChain layers, KeySet keys);
 
   // ---- making it (work.cpp)
   Task<EdgeOutcome> solve_edge(EdgeState* edge);
@@ -109,7 +113,7 @@ class Solver::Impl {
 
   asio::any_io_executor executor_;
   store::Store& store_;
-  store::KeyIndex index_;
+  KeyGraph keys_;
   OpResolver& ops_;
   progress::Sink& progress_;
   std::optional<Semaphore> slots_;

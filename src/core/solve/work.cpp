@@ -70,7 +70,9 @@ Task<WorkOutcome> Solver::Impl::do_work(EdgeState* edge) {
       keys = edge->match->matches();
     } else {
       for (const CacheMap& map : vertex.maps) {
-        if (auto root = index_.find_root(root_key(map.op, edge->output))) add_key(keys, *root);
+        for (store::KeyId const root : keys_.find_roots(root_key(map.op, edge->output))) {
+          add_key(keys, root);
+        }
       }
     }
     outcome.found = co_await load(edge, std::move(keys));
@@ -120,7 +122,7 @@ EdgeOutcome Solver::Impl::save(EdgeState& edge, Result result) {
   std::string const& ingredients = vertex.maps[0].ingredients;
   if (vertex.inputs.empty()) {
     for (const CacheMap& map : vertex.maps) {
-      add_key(outcome.keys, index_.add_root(root_key(map.op, edge.output)));
+      add_key(outcome.keys, keys_.add_root(root_key(map.op, edge.output)));
     }
   } else if (edge.match->is_linkable()) {
     store::KeyId const key = edge.match->key_for_result();
@@ -128,7 +130,7 @@ EdgeOutcome Solver::Impl::save(EdgeState& edge, Result result) {
     outcome.keys.push_back(key);
   }
   for (store::KeyId const key : outcome.keys) {
-    index_.add_result(key, {outcome.result.layers, now(), ingredients});
+    keys_.add_result(key, {outcome.result.layers, now(), ingredients});
   }
   edge.known_keys = outcome.keys;
   return outcome;

@@ -233,12 +233,33 @@ std::filesystem::path Store::snapshot_path(LayerId id) const {
   return impl_->snapshot_path(id) / "fs";
 }
 
+void Store::set_reachable(std::function<bool(const std::string& source)> reachable) {
+  impl_->reachable = std::move(reachable);
+}
+
+/// Whether the layer is here, in whatever form, or can be fetched. One that is gone is not asked about.
+bool Store::Impl::can_be_had(LayerId id) {
+  if (!reachable) return true;
+  Query blobs = reader.query(
+      "SELECT layer_blobs.sources FROM layers JOIN layer_blobs ON layer_blobs.layer = layers.id "
+      "WHERE layers.id = ? AND layers.has_snapshot = 0 AND NOT EXISTS(SELECT 1 FROM layer_blobs own "
+      "JOIN blobs ON blobs.digest = own.digest WHERE own.layer = layers.id)",
+      {id.value});
+  bool missing = false;
+  while (blobs.next()) {
+    missing = true;
+    if (std::ranges::any_of(split_sources(blobs.text(0)), reachable)) return true;
+  }
+  return !missing;
+}
+
 Task<bool> Store::use(LayerChain chain) {
   Impl& impl = *impl_;
   std::erase_if(chain, [&](LayerId id) { return impl.leased.contains(id); });
   if (chain.empty()) co_return true;
   for (LayerId const id : chain) {
     if (impl.must_be_whole(id) && !co_await confirm_snapshot(id)) co_return false;
+    if (!impl.can_be_had(id)) co_return false;
   }
   auto job = [chain, lease = impl.lease.name()](Database& database) {
     for (LayerId const id : chain) {

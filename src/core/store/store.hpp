@@ -134,9 +134,12 @@ class Store {
   /// is damaged. If two ask at once, one waits for the other. May be cancelled.
   Task<bool> confirm_snapshot(LayerId id);
 
+  /// Says which of LayerBlob::sources this process can fetch from; all, until this is called.
+  void set_reachable(std::function<bool(const std::string& source)> reachable);
+
   /// Notes a use (for GC order and `du`) and leases the layers to this process. False when one of
-  /// them is gone, in which case nothing is leased: a cached result that cannot be loaded
-  /// (F2.6.22). Layers that a power cut may have damaged, and that cannot be fetched again, are
+  /// them is gone, or is nowhere that this process can fetch from; then nothing is leased: a cached
+  /// result that cannot be loaded (F2.6.22). Layers that a power cut may have damaged, and that cannot be fetched again, are
   /// looked at first; a damaged one is gone.
   Task<bool> use(LayerChain chain);
 

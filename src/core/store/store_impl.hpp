@@ -45,6 +45,7 @@ class Store::Impl {
   /// What this process has leased already: using it again needs no transaction.
   std::unordered_set<LayerId> leased;
   std::unordered_set<std::string> leased_caches;
+  std::function<bool(const std::string&)> reachable;  ///< \see Store::set_reachable.
 
   // Rows on their way: added to `pending` on the loop; `sealed` are being written on the pool.
   PendingRows pending;
@@ -119,6 +120,7 @@ class Store::Impl {
   Task<void> settle(Unsettled unsettled);
   /// Whether the layer is suspect and could not be fetched again.
   [[nodiscard]] bool must_be_whole(LayerId id);
+  [[nodiscard]] bool can_be_had(LayerId id);
 
   /// Writes what is pending.
   Task<void> publish();
