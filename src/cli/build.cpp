@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "cli/cache_transfer.hpp"
 #include "cli/commands.hpp"
 #include "cli/dockerfile_frontend.hpp"
 #include "cli/export_options.hpp"
@@ -28,6 +29,7 @@
 #include "core/async/concurrency.hpp"
 #include "core/async/context.hpp"
 #include "core/async/runtime.hpp"
+#include "core/async/task_group.hpp"
 #include "core/base/error.hpp"
 #include "core/base/timings.hpp"
 #include "core/llb/definition.hpp"
@@ -138,7 +140,7 @@ llb::Graph load_graph(const pb::Definition& definition, const BuildOptions& opti
 
 /// Builds all targets at once: what they have in common is built once.
 Task<void> solve_targets(Plan& plan, const BuildOptions& options, Workspace& workspace,
-                         progress::Sink& progress) {
+                         std::vector<solve::ImportedCache> imports, progress::Sink& progress) {
   ops::LocalContexts contexts{options.locals};
   ops::Resolver resolver(workspace.services, workspace.images, contexts, workspace.remote);
   std::vector<llb::Graph> graphs;
@@ -151,7 +153,7 @@ Task<void> solve_targets(Plan& plan, const BuildOptions& options, Workspace& wor
     co_await workspace.store->clear_cache_mounts(std::move(ids));
   }
   solve::Solver solver(workspace.runtime.loop().get_executor(), *workspace.store, resolver, progress,
-                       {});
+                       {.imports = std::move(imports)});
   std::vector<solve::Result> results = co_await solver.solve(edges);
   for (std::size_t i = 0, next = 0; i < graphs.size(); ++i) {
     if (!graphs[i].result.vertex) continue;  // scratch
@@ -165,6 +167,10 @@ Task<void> solve_targets(Plan& plan, const BuildOptions& options, Workspace& wor
     };
     layers = co_await in_step<store::LayerChain>(progress, "copying local directory", copy);
   }
+  if (!exports_cache(options)) co_return;
+  co_await solver.adopt_imports();
+  plan.result.keys.records = solver.key_records();
+  for (const BuiltTarget& target : plan.result.targets) plan.result.keys.results.push_back(target.layers);
 }
 
 Task<Plan> plan_build(const BuildOptions& options, Workspace& workspace,
@@ -181,18 +187,30 @@ Task<Plan> plan_build(const BuildOptions& options, Workspace& workspace,
   co_return plan;
 }
 
+template <class T>
+Task<void> store_value(T& place, Task<T> task) {
+  place = co_await std::move(task);
+}
+
 /// THE BUILD: what to build, build it, write it. Returns what became of it.
 Task<BuiltResult> build(const BuildOptions& options, Workspace& workspace, progress::Sink& progress) {
   // FRONTEND. A Dockerfile, or LLB as it is; either ends as LLB.
+  // Caches are asked for what they have meanwhile.
   dockerfile::IgnoreFile ignore;
-  Plan plan = co_await plan_build(options, workspace, progress, ignore);
+  Plan plan;
+  std::vector<solve::ImportedCache> imports;
+  TaskGroup group(workspace.runtime.loop().get_executor());
+  group.spawn(store_value(plan, plan_build(options, workspace, progress, ignore)));
+  group.spawn(store_value(imports, import_caches(options, workspace, progress)));
+  co_await group.join();
   BuiltResult& result = plan.result;
+  result.inline_cache = wants_inline_cache(options);
   check_outputs(options.outputs, result);
 
   // SOLVE. Runs what the cache does not have.
   std::exception_ptr failure;
   try {
-    co_await solve_targets(plan, options, workspace, progress);
+    co_await solve_targets(plan, options, workspace, std::move(imports), progress);
   } catch (const Error& e) {
     failure = std::make_exception_ptr(explain_missing_source(e, options, ignore));
   }
@@ -210,6 +228,7 @@ Task<BuiltResult> build(const BuildOptions& options, Workspace& workspace, progr
   if (wants_id && !result.response.contains("containerimage.digest")) {
     co_await identify_image(result, workspace, progress);
   }
+  co_await export_caches(options, result.keys, workspace, progress, result.response);
   co_return std::move(result);
 }
 
@@ -368,6 +387,7 @@ int run_build(BuildOptions options) {
                                               ": only dockerfile.v0 is built in");
   }
   check_outputs(options.outputs);
+  check_caches(options);
   if (options.timings) {
     auto const at = Timings::Clock::now();
     process_timings().enable(estimate_process_start(at), at);

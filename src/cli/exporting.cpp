@@ -20,6 +20,7 @@
 #include "oci/spec/media_type.hpp"
 #include "ops/images.hpp"
 #include "ops/kept_images.hpp"
+#include "ops/remote_cache.hpp"
 
 namespace cobuild::cli {
 namespace {
@@ -40,7 +41,8 @@ oci::Platform platform_of(const BuiltTarget& target) {
 
 /// Seals the layers and makes config and manifest. `platform`: which one of an index it is.
 Task<oci::ExportImage> make_image(const ExportOptions& options, const BuiltTarget& target,
-                                  std::optional<oci::Platform> platform, Workspace& workspace,
+                                  std::optional<oci::Platform> platform,
+                                  const BuiltResult& result, Workspace& workspace,
                                   solve::StepSink& step) {
   std::optional<Timestamp> const epoch = options.epoch_or(target.epoch);
   ops::SealRequest request = options.seal;
@@ -52,7 +54,7 @@ Task<oci::ExportImage> make_image(const ExportOptions& options, const BuiltTarge
   } else if (options.rewrite_timestamp) {
     step.warn("rewrite-timestamp is specified, but no source-date-epoch was found");
   }
-  auto layers = co_await workspace.sealer.seal(target.layers, std::move(request), step);
+  auto layers = co_await workspace.sealer.seal(target.layers, request, step);
   if (!options.prefer_nondistributable) {
     for (oci::ImageLayer& layer : layers) {
       if (!oci::is_foreign_layer_type(layer.media_type)) continue;
@@ -68,6 +70,17 @@ Task<oci::ExportImage> make_image(const ExportOptions& options, const BuiltTarge
   if (options.squash != Squash::kNone) image_options.squashed_above = base_layers;
   image_options.base_config = target.base_image_config.value_or("");
   image_options.manifest_annotations = annotations.manifest;
+  if (result.inline_cache) {
+    step.status("preparing layers for inline cache", 0, 0, false);
+    request.squash_above.reset();
+    std::vector<store::LayerChain> results{target.layers};
+    ops::CollectedCache const cache = co_await ops::collect_cache(
+        result.keys.records, {std::move(results), false}, std::move(request), workspace.sealer, step);
+    if (std::string records = ops::make_inline_cache(cache, layers); !records.empty()) {
+      image_options.inline_cache = std::move(records);
+    }
+    step.status("preparing layers for inline cache", 0, 0, true);
+  }
   std::string const config =
       target.image_config.empty()
           ? oci::default_image_config(target.platform.os(), target.platform.architecture(),
@@ -110,7 +123,7 @@ Task<oci::ExportImage> make_images(const ExportOptions& options, const BuiltResu
   for (const BuiltTarget& target : result.targets) {
     std::optional<oci::Platform> platform;
     if (result.is_multi_platform) platform = ops::to_oci(target.platform);
-    images.push_back(co_await make_image(options, target, std::move(platform), workspace, step));
+    images.push_back(co_await make_image(options, target, std::move(platform), result, workspace, step));
   }
   step.status("exporting layers", 0, 0, true);
   for (const oci::ExportImage& image : images) {

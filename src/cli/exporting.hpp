@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/cache_transfer.hpp"
 #include "cli/options.hpp"
 #include "cli/workspace.hpp"
 #include "core/async/task.hpp"
@@ -32,6 +33,8 @@ struct BuiltResult {
   std::vector<BuiltTarget> targets;  ///< At least one; in the order they were asked for.
   /// An index, or a directory for each platform, even when there is only one.
   bool is_multi_platform = false;
+  SolvedKeys keys;            ///< When a cache is to be exported.
+  bool inline_cache = false;  ///< Images carry their cache.
   std::map<std::string, std::string> response;  ///< Grows by the exporters' answers (F4.1.9).
   std::vector<std::string> warnings;  ///< Shown by the first exporter.
   /// Why an image that was made is not where it was to be pushed to: the first of several.

@@ -31,6 +31,9 @@ void refuse_positionals(const ParsedFlags& flags, std::string_view command);
 [[nodiscard]] ProgressMode read_progress_mode(const ParsedFlags& flags,
                                               const Surroundings& surroundings);
 
+/// --cache-to, --cache-from and what the frontend's options say of caches.
+void read_cache_options(const ParsedFlags& flags, BuildOptions& build);
+
 [[nodiscard]] BuildOptions read_build_options(const ParsedFlags& flags, GlobalOptions global,
                                               const Surroundings& surroundings);
 

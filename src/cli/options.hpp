@@ -67,6 +67,13 @@ struct CallOptions {
   friend bool operator==(const CallOptions&, const CallOptions&) = default;
 };
 
+/// One --cache-to or --cache-from (F5.2.1).
+struct CacheOptions {
+  std::string type;                               ///< registry, local, ...; as written.
+  std::map<std::string, std::string> attributes;  ///< Keys in lower case; without type.
+  friend bool operator==(const CacheOptions&, const CacheOptions&) = default;
+};
+
 struct BuildOptions {
   GlobalOptions global;
   /// "dockerfile.v0", or another name to be refused by the build; empty: LLB comes on stdin.
@@ -89,6 +96,8 @@ struct BuildOptions {
   std::vector<OutputOptions> outputs;  ///< Empty: the result stays in the store (F4.1.5).
   std::vector<std::string> tags;  ///< -t, as written; also in the `name` attribute of the outputs.
   bool no_cache = false;          ///< Ignore the cache for every vertex.
+  std::vector<CacheOptions> cache_exports;
+  std::vector<CacheOptions> cache_imports;
   ProgressMode progress = ProgressMode::kAuto;
   std::filesystem::path trace_file;       ///< --trace: SolveStatus lines are appended; empty: none.
   bool timings = false;                   ///< --timings: at the end, where the time went.
@@ -202,6 +211,10 @@ void ask_for_push(std::vector<OutputOptions>& outputs);
 /// --load as docker buildx has it: what is for docker and goes nowhere else is loaded, and there is
 /// such an output.
 void ask_for_load(std::vector<OutputOptions>& outputs);
+
+/// One value of --cache-to, --cache-from and buildctl's flags of that kind: an entry, or names of
+/// registry caches. \throws Error kInvalidInput.
+[[nodiscard]] std::vector<CacheOptions> parse_cache(const std::string& text, std::string_view flag);
 
 /// One value of --secret (F7.3.1). \throws Error kInvalidInput with BuildKit's message.
 [[nodiscard]] ops::SecretSource parse_secret(const std::string& text, const Surroundings& surroundings);

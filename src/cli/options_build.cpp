@@ -66,10 +66,10 @@ constexpr std::array kBuildFlags = {
     Flag{"allow", 0, FlagKind::kValue, "NAME", "network.host or security.insecure"},
     Flag{"provenance", 0, FlagKind::kValue, "", ""},  // Only "false" is accepted.
     Flag{"sbom", 0, FlagKind::kValue, "", ""},
-    Flag{"cache-from", 0, FlagKind::kRefused, "", kNotYet},
-    Flag{"cache-to", 0, FlagKind::kRefused, "", kNotYet},
-    Flag{"import-cache", 0, FlagKind::kRefused, "", kNotYet},
-    Flag{"export-cache", 0, FlagKind::kRefused, "", kNotYet},
+    Flag{"cache-from", 0, FlagKind::kValue, "SPEC", "take steps from a cache: NAME, type=registry,ref=NAME, type=local,src=DIR"},
+    Flag{"cache-to", 0, FlagKind::kValue, "SPEC", "export the cache: type=registry,ref=NAME,mode=max, type=local,dest=DIR, type=inline"},
+    Flag{"import-cache", 0, FlagKind::kValue, "SPEC", "buildctl's --cache-from"},
+    Flag{"export-cache", 0, FlagKind::kValue, "SPEC", "buildctl's --cache-to"},
     Flag{"attest", 0, FlagKind::kRefused, "", kNotYet},
     Flag{"policy", 0, FlagKind::kRefused, "", kNotYet},
     Flag{"source-policy-file", 0, FlagKind::kRefused, "", kNotYet},
@@ -135,6 +135,7 @@ class BuildReader {
     read_buildctl_options();
     read_lent();
     read_outputs();
+    read_cache_options(flags_, build_);
     read_files_and_progress();
     refuse_attestations();
     return std::move(build_);

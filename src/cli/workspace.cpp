@@ -118,6 +118,7 @@ Workspace::Workspace(Runtime& runtime_, const BuildOptions& options, const ops::
       emulation(runtime.loop().get_executor(), sandbox),
       services{runtime.pool(), *store, *snapshotter, fetcher, *container_runtime, &emulation,
                &secrets, &ssh_agents} {
+  store->set_reachable([this](const std::string& source) { return sources.can_fetch(source); });
   auto find_secret = [this](const std::string& id) { return secrets.find(id); };
   http_files.set_secrets(find_secret);
   git_repositories.set_secrets(find_secret);

@@ -88,13 +88,17 @@ void write_image_archive(const ExportImage& image, ArchiveFormat format,
 
 /// Adds the image to the OCI layout in `directory`, which is made if it is missing (F4.3.6):
 /// blobs, then index.json under its lock. Entries of index.json with the same name are replaced,
-/// others stay; without names the tag is "latest". Blobs that are there already are not written.
+/// others stay; without names the tag is that in descriptor_annotations, else "latest". Blobs that are there already are not written.
 /// When it throws, what it had made is gone again.
 /// \throws Error kUnavailable "could not lock …" while another process holds index.json.lock;
 /// kCorrupt when the index.json that is there is none.
 void write_image_layout(const ExportImage& image, const BlobOpener& open_blob,
                         const std::filesystem::path& directory,
                         const ExportProgress& progress = {});
+
+/// Removes the blobs of the layout in `directory` that nothing in its index.json leads to. Blocking.
+/// \throws Error as write_image_layout.
+void drop_unreferenced_blobs(const std::filesystem::path& directory);
 
 /// What a build answers about the image (F4.1.9): containerimage.digest, .config.digest
 /// (but for an index), .descriptor (base64 JSON) and image.name. `is_archived`: the descriptor is that

@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "core/base/error.hpp"
+#include "core/sys/file_io.hpp"
 #include "core/sys/tree.hpp"
 #include "oci/export_image.hpp"
 #include "oci/export_index.hpp"
@@ -194,12 +196,39 @@ void write_image_layout(const ExportImage& image, const BlobOpener& open_blob,
   Index index = read_index(directory / "index.json");
   if (image.names.empty()) {
     Descriptor entry = root_descriptor(image);
-    entry.annotations["org.opencontainers.image.ref.name"] = "latest";
+    entry.annotations.try_emplace("org.opencontainers.image.ref.name", "latest");
     put(index, entry);
   }
   for (const std::string& name : image.names) put(index, with_name(root_descriptor(image), name));
   write_text(directory / "index.json", 0644, index_text(index));
   made.keep();
+}
+
+void drop_unreferenced_blobs(const fs::path& directory) {
+  fs::path const blobs = directory / "blobs" / "sha256";
+  IndexLock const lock(directory / "index.json.lock");
+  std::vector<Descriptor> open = read_index(directory / "index.json").manifests;
+  std::set<std::string> needed;
+  while (!open.empty()) {
+    Descriptor const next = std::move(open.back());
+    open.pop_back();
+    if (!needed.insert(next.digest.digest().hex()).second) continue;
+    bool const is_index = is_index_type(next.media_type);
+    if (!is_index && !is_manifest_type(next.media_type)) continue;
+    auto const text =
+        read_file_if_exists(blobs / next.digest.digest().hex(), kManifestBytesMax);
+    if (!text) continue;
+    if (is_index) {
+      for (Descriptor& entry : parse_index(*text).manifests) open.push_back(std::move(entry));
+      continue;
+    }
+    Manifest manifest = parse_manifest(*text);
+    if (manifest.config) open.push_back(*std::move(manifest.config));
+    for (Descriptor& layer : manifest.layers) open.push_back(std::move(layer));
+  }
+  for (const auto& entry : fs::directory_iterator(blobs)) {
+    if (!needed.contains(entry.path().filename().string())) fs::remove(entry.path());
+  }
 }
 
 }  // namespace cobuild::oci

@@ -95,6 +95,11 @@ std::map<std::string, std::string> annotations_to_keep(const oci::Descriptor& la
 
 }  // namespace
 
+bool ContentSources::can_fetch(const std::string& source) const {
+  return !source.starts_with(kLayoutOrigin) ||
+         layouts.contains(source.substr(kLayoutOrigin.size()));
+}
+
 ResolvedImage simplify(oci::ResolvedImage image, std::string origin) {
   oci::ImageConfig const config = oci::parse_image_config(image.config_bytes);
   if (config.diff_ids.size() != image.manifest.layers.size()) {

@@ -26,6 +26,9 @@ struct ContentSources {
   /// The digest that a name has now, by HEAD; nullopt when there is no such image.
   std::function<Task<std::optional<oci::Descriptor>>(oci::Reference)> describe;
   std::map<std::string, std::shared_ptr<oci::ContentSource>> layouts;  ///< --oci-layout, by name.
+
+  /// Whether one of LayerBlob::sources can be asked in this build: a layout must have been given.
+  [[nodiscard]] bool can_fetch(const std::string& source) const;
 };
 
 /// Asks each name once in a build. What a manifest digest stands for is remembered in the store, so a

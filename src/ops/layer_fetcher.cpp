@@ -235,7 +235,9 @@ Task<void> LayerFetcher::download(store::LayerBlob blob, oci::LayerApplier* appl
     co_return;
   }
   COBUILD_ASSERT(!blob.sources.empty(), "a layer that is not here says where it is from");
-  std::string const origin = blob.sources.front();
+  auto const fetchable = std::ranges::find_if(
+      blob.sources, [this](const std::string& source) { return sources_.can_fetch(source); });
+  std::string const origin = fetchable == blob.sources.end() ? blob.sources.front() : *fetchable;
   try {
     co_await download_from(origin, blob, file, applier, step);
   } catch (const Error& e) {

@@ -273,7 +273,7 @@ TEST(Options, EachCommandHasHelpThatNamesItsFlags) {
   EXPECT_THAT(help({"build", "--help"}), HasSubstr("-t, --tag NAME"));
   EXPECT_THAT(help({"help", "build"}), HasSubstr("--oci-runtime PATH"));
   EXPECT_THAT(help({"build", "--help"}), HasSubstr("--timings"));
-  EXPECT_THAT(help({"build", "-h"}), testing::Not(HasSubstr("--cache-to")));
+  EXPECT_THAT(help({"build", "-h"}), testing::Not(HasSubstr("--attest")));
   EXPECT_THAT(help({}), HasSubstr("doctor"));
   EXPECT_THAT(help({"prune", "--help"}), HasSubstr("--keep-duration"));
   EXPECT_THAT(help({"debug"}), HasSubstr("dump-llb"));
@@ -499,6 +499,40 @@ TEST(Options, CommandsAboutImages) {
   EXPECT_THAT(refused({"push", "a", "b", "c"}), HasSubstr("usage: cobuild push NAME"));
   EXPECT_THAT(refused({"push", "A:B:C"}), HasSubstr("failed to parse A:B:C"));
   EXPECT_THAT(refused({"pull", "--platform", "x/y/z/w", "a"}), HasSubstr("x/y/z/w"));
+}
+
+TEST(Options, CachesInBothSpellings) {
+  auto const build = parse_build({"--cache-from", "a,b", "--cache-from", "type=local,SRC=/c", "--import-cache",
+                                  "type=registry,ref=a,registry.insecure=true", "--cache-to",
+                                  "type=registry,ref=d,mode=max", "--export-cache", "type=inline",
+                                  "--cache-to", "type=inline", "--opt", "cache-from=e", "--opt",
+                                  R"(cache-imports=[{"Type":"local","Attrs":{"src":"/f"}}])", "."});
+  auto const text = [](const std::vector<CacheOptions>& caches) {
+    std::vector<std::string> lines;
+    for (const CacheOptions& cache : caches) {
+      std::string line = cache.type;
+      for (const auto& [key, value] : cache.attributes) line += " " + key + "=" + value;
+      lines.push_back(line);
+    }
+    return lines;
+  };
+  EXPECT_THAT(text(build.cache_exports), ElementsAre("inline", "registry mode=max ref=d"));
+  EXPECT_THAT(text(build.cache_imports),
+              ElementsAre("registry ref=a registry.insecure=true", "registry ref=a", "registry ref=b",
+                          "local src=/c", "local src=/f", "registry ref=e"));
+  EXPECT_FALSE(build.frontend_options.contains("cache-from"));
+  EXPECT_THAT(build.global.insecure_registries, ElementsAre("docker.io"));
+  auto const complaint = [](Words words) {
+    try {
+      (void)parse_build(std::move(words));
+      return std::string("nothing is wrong");
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+  };
+  EXPECT_EQ(complaint({"--cache-to", "mode=max", "."}), "--cache-to requires type=<type>");
+  EXPECT_EQ(complaint({"--cache-to", "type=local,dest", "."}), "invalid value dest");
+  EXPECT_THAT(complaint({"--opt", "cache-imports=[{}]", "."}), HasSubstr("failed to unmarshal cache-imports"));
 }
 
 }  // namespace

@@ -1,0 +1,220 @@
+/// Caches from elsewhere, and for elsewhere.
+
+#include "ops/remote_cache.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <string>
+
+#include "core/base/error.hpp"
+#include "oci/export_index.hpp"
+#include "registry/base64.hpp"
+#include "support/run_task.hpp"
+
+namespace cobuild::test {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+BlobDigest blob(const std::string& name) { return BlobDigest(Digest::of("blob " + name)); }
+DiffId diff(const std::string& name) { return DiffId(Digest::of("diff " + name)); }
+
+oci::Descriptor described(const std::string& name, bool with_diff_id = true) {
+  oci::Descriptor descriptor = oci::describe("application/vnd.oci.image.layer.v1.tar+gzip", blob(name), 5);
+  if (with_diff_id) descriptor.annotations["containerd.io/uncompressed"] = diff(name).to_string();
+  return descriptor;
+}
+
+oci::CacheRecord record(const std::string& name, std::vector<std::size_t> results) {
+  oci::CacheRecord made{Digest::of(name), {}, {}, {}};
+  for (std::size_t const layer : results) made.results.push_back({layer, Timestamp()});
+  return made;
+}
+
+TEST(RemoteCache, ResultsOfBlobsThatAreNotThereAreLeftOut) {
+  oci::CacheConfig config;
+  config.layers = {{blob("a"), std::nullopt, std::nullopt},
+                   {blob("gone"), 0, std::nullopt},
+                   {blob("b"), 1, std::nullopt},
+                   {blob("nameless"), 0, std::nullopt}};
+  config.records = {record("r0", {0}), record("r1", {1}), record("r2", {2, 0}), record("r3", {3})};
+  auto const cache =
+      ops::to_imported(config, {described("a"), described("b"), described("nameless", false)}, "here");
+  ASSERT_EQ(cache.records.size(), 4U) << "they still lead on";
+  EXPECT_EQ(cache.records[0].results.size(), 1U);
+  EXPECT_TRUE(cache.records[1].results.empty());
+  EXPECT_EQ(cache.records[2].results.size(), 1U);
+  EXPECT_TRUE(cache.records[3].results.empty());
+  EXPECT_EQ(cache.layers[0].diff_id, diff("a"));
+  EXPECT_THAT(cache.layers[0].blob.sources, ElementsAre("here"));
+}
+
+TEST(RemoteCache, AnnotationsDoForADescriptor) {
+  oci::CacheConfig config;
+  config.layers = {{blob("a"), std::nullopt,
+                    oci::CacheLayerAnnotations{"type", diff("a"), 7, std::nullopt}}};
+  config.records = {record("r", {0})};
+  auto const cache = ops::to_imported(config, {}, "here");
+  EXPECT_EQ(cache.records[0].results.size(), 1U);
+  EXPECT_EQ(cache.layers[0].blob.size, 7);
+  EXPECT_EQ(cache.layers[0].blob.media_type, "type");
+}
+
+/// A registry in memory.
+class Documents final : public oci::ContentSource {
+ public:
+  Task<std::optional<oci::ManifestContent>> fetch_manifest(oci::Reference reference) override {
+    std::string const key = reference.digest ? reference.digest->to_string() : *reference.tag;
+    auto const found = manifests.find(key);
+    if (found == manifests.end()) co_return std::nullopt;
+    BlobDigest const digest(Digest::of(found->second));
+    co_return oci::ManifestContent{oci::describe("x", digest, found->second.size()), found->second};
+  }
+  Task<void> fetch_blob(oci::Reference, oci::Descriptor wanted, oci::BlobSink& sink,
+                        oci::ResumePoint) override {
+    ++fetched;
+    const std::string& text = blobs.at(wanted.digest);
+    co_await sink.write(std::as_bytes(std::span(text)));
+  }
+  std::map<std::string, std::string> manifests;
+  std::map<BlobDigest, std::string> blobs;
+  int fetched = 0;
+};
+
+class Quiet final : public solve::StepSink {
+ public:
+  void log(int, std::string_view) override {}
+  void status(std::string_view id, std::int64_t, std::int64_t, bool) override { said += std::string(id) + "\n"; }
+  void warn(std::string_view) override {}
+  std::string said;
+};
+
+class ImportCacheTest : public testing::Test {
+ protected:
+  std::optional<solve::ImportedCache> import() {
+    std::optional<solve::ImportedCache> cache;
+    auto body = [&]() -> Task<void> {
+      ops::CachePlace place{"r.io/c:1", oci::Reference::parse("r.io/c:1"), "r.io/c"};
+      cache = co_await ops::import_cache(source, std::move(place), step);
+    };
+    test::run(body());
+    return cache;
+  }
+  std::string complaint() {
+    try {
+      (void)import();
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "nothing is wrong";
+  }
+  /// A cache with one record and one layer, as `image_manifest` or as an index.
+  void put_cache(bool image_manifest) {
+    ops::CollectedCache cache;
+    cache.config.layers = {{blob("a"), std::nullopt, std::nullopt}};
+    cache.config.records = {record("r", {0})};
+    cache.layers = {{.diff_id = diff("a"),
+                     .blob_digest = blob("a"),
+                     .blob_bytes = 5,
+                     .media_type = "application/vnd.oci.image.layer.v1.tar+gzip",
+                     .annotations = {},
+                     .created_at = {},
+                     .description = {}}};
+    oci::ExportImage const image = ops::make_cache_image(cache, image_manifest, true);
+    source.manifests["1"] = image.root.text;
+    source.blobs[image.documents[0].digest] = image.documents[0].text;
+  }
+
+  Documents source;
+  Quiet step;
+};
+
+TEST_F(ImportCacheTest, F5_3_9_BothShapesAreRead) {
+  for (bool const image_manifest : {true, false}) {
+    put_cache(image_manifest);
+    source.fetched = 0;
+    auto const cache = import();
+    ASSERT_TRUE(cache.has_value());
+    EXPECT_EQ(cache->name, "r.io/c:1");
+    ASSERT_EQ(cache->records.size(), 1U);
+    EXPECT_EQ(cache->records[0].results.size(), 1U);
+    EXPECT_EQ(cache->layers.at(0).diff_id, diff("a"));
+    EXPECT_EQ(source.fetched, 1) << "the config, and no layer";
+  }
+  EXPECT_THAT(step.said, HasSubstr("inferred cache manifest type: application/vnd.oci.image.index.v1+json"));
+}
+
+TEST_F(ImportCacheTest, NoneIsNoError) { EXPECT_FALSE(import().has_value()); }
+
+TEST_F(ImportCacheTest, F5_3_12_WhatIsTooLongIsNotRead) {
+  std::string const digest = Digest::of(std::string_view("x")).to_string();
+  source.manifests["1"] =
+      R"({"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.buildkit.cacheconfig.v0","digest":")" +
+      digest + R"(","size":1048577},"layers":[]})";
+  EXPECT_EQ(complaint(), "blob " + digest + " is too large (1048577 > 1048576)");
+}
+
+TEST_F(ImportCacheTest, GarbageIsRefused) {
+  source.manifests["1"] = "{}";
+  EXPECT_THAT(complaint(), HasSubstr("neither a cache nor an image"));
+}
+
+TEST_F(ImportCacheTest, F5_3_13_AnImageMayCarryOne) {
+  std::string const records =
+      R"([{"digest":")" + Digest::of(std::string_view("r")).to_string() +
+      R"(","layers":[{"layer":1,"createdAt":"2020-01-02T03:04:05Z"}]}])";
+  std::string const config =
+      R"({"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[")" +
+      diff("a").to_string() + "\",\"" + diff("b").to_string() + R"("]},"moby.buildkit.cache.v0":")" +
+      registry::base64_encode(records) + "\"}";
+  BlobDigest const digest(Digest::of(config));
+  source.blobs[digest] = config;
+  auto const layer = [](const std::string& name) {
+    return R"({"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","digest":")" +
+           blob(name).to_string() + R"(","size":5})";
+  };
+  source.manifests["1"] =
+      R"({"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":")" +
+      digest.to_string() + R"(","size":)" + std::to_string(config.size()) + R"(},"layers":[)" + layer("a") +
+      "," + layer("b") + "]}";
+  auto const cache = import();
+  ASSERT_TRUE(cache.has_value());
+  ASSERT_EQ(cache->records.size(), 1U);
+  ASSERT_EQ(cache->records[0].results.size(), 1U);
+  EXPECT_THAT(cache->records[0].results[0].layers, ElementsAre(1U));
+  EXPECT_EQ(cache->layers[1].parent, 0U);
+  EXPECT_EQ(cache->layers[1].diff_id, diff("b"));
+}
+
+TEST(InlineCache, F10_77_OnlyWhatTheImageHas) {
+  auto const layer = [](const std::string& name) {
+    return oci::ImageLayer{.diff_id = diff(name),
+                           .blob_digest = blob(name),
+                           .blob_bytes = 1,
+                           .media_type = {},
+                           .annotations = {},
+                           .created_at = {},
+                           .description = {}};
+  };
+  ops::CollectedCache cache;
+  cache.config.layers = {{blob("a"), std::nullopt, std::nullopt},
+                         {blob("b"), 0, std::nullopt},
+                         {blob("other"), 0, std::nullopt},
+                         {blob("b"), std::nullopt, std::nullopt}};
+  cache.config.records = {record("in order", {1}), record("elsewhere", {2}), record("alone", {3})};
+  std::string const text = ops::make_inline_cache(cache, {layer("a"), layer("b")});
+  auto const records = oci::parse_cache_records(text, 2);
+  ASSERT_EQ(records.size(), 3U);
+  ASSERT_EQ(records[0].results.size(), 1U);
+  EXPECT_EQ(records[0].results[0].layer, 1U);
+  EXPECT_TRUE(records[1].results.empty() && records[1].chains.empty());
+  ASSERT_EQ(records[2].chains.size(), 1U);
+  EXPECT_THAT(records[2].chains[0].layers, ElementsAre(1U));
+  EXPECT_EQ(ops::make_inline_cache(cache, {layer("c")}), "");
+}
+
+}  // namespace
+}  // namespace cobuild::test
