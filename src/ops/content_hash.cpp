@@ -59,13 +59,17 @@ struct WildcardSplit {
   return {clean, {}};
 }
 
-void hash_content(int fd, DigestWriter& writer) {
+/// The first `size` bytes; fewer if there are no more.
+void hash_content(int fd, std::int64_t size, DigestWriter& writer) {
   std::vector<char> buffer(128 << 10);
-  for (;;) {
-    ssize_t const n = ::read(fd, buffer.data(), buffer.size());
+  for (std::int64_t at = 0; at < size;) {
+    auto const piece =
+        static_cast<std::size_t>(std::min<std::int64_t>(std::ssize(buffer), size - at));
+    ssize_t const n = ::pread(fd, buffer.data(), piece, at);
     if (n == 0) return;
     if (n > 0) {
       writer.write(std::string_view(buffer.data(), static_cast<std::size_t>(n)));
+      at += n;
     } else if (errno != EINTR) {
       throw Error::from_errno(errno, "read");
     }
@@ -120,21 +124,29 @@ void hash_xattrs(const FileTree& tree, const Xattrs& xattrs, DigestWriter& write
 
 }  // namespace
 
-Digest hash_entry(const FileTree& tree, const FileTree::Entry& entry) {
+Digest hash_file(const FileTree& tree, const FileTree::Entry& entry, int file, int content) {
+  DigestWriter writer;
+  writer.write(header_text(tree, entry));
+  hash_xattrs(tree, read_xattrs_at(file, ""), writer);
+  hash_content(content, entry.size, writer);
+  return writer.finish();
+}
+
+Digest hash_entry(const FileTree& tree, FileTree::Entry& entry) {
   DigestWriter writer;
   if (entry.parent == nullptr && tree.kind() == FileTree::Kind::kLocal) {
     return writer.finish();  // The root of a context is nobody's: its metadata is not transferred.
   }
   try {
-    writer.write(header_text(tree, entry));
     if (entry.is_regular() && entry.size > 0) {
       UniqueFd const fd = tree.open_file(entry);
-      hash_xattrs(tree, read_xattrs_at(fd.get(), ""), writer);
-      hash_content(fd.get(), writer);
-      tree.check_unchanged(entry, fd.get());
-    } else {
-      hash_xattrs(tree, tree.xattrs_of(entry), writer);
+      if (tree.has_grown(entry, fd.get())) FileTree::look_again(entry, fd.get());
+      Digest const digest = hash_file(tree, entry, fd.get(), fd.get());
+      static_cast<void>(tree.has_grown(entry, fd.get()));
+      return digest;
     }
+    writer.write(header_text(tree, entry));
+    hash_xattrs(tree, tree.xattrs_of(entry), writer);
   } catch (const Error& error) {
     throw error.with_context("hash " + tree.path_of(entry));
   }

@@ -54,7 +54,14 @@ class ContentHash {
 };
 
 /// The digest of one entry by itself: its header (F2.6.12, F2.6.13), and for a regular file its
-/// bytes. May be called for several entries of one tree by several threads at once. Blocking.
-[[nodiscard]] Digest hash_entry(const FileTree& tree, const FileTree::Entry& entry);
+/// bytes. A file of the user's that has grown since it was listed counts as it is now, and its
+/// entry with it. May be called for several entries of one tree by several threads at once.
+/// Blocking.
+[[nodiscard]] Digest hash_entry(const FileTree& tree, FileTree::Entry& entry);
+
+/// The same of a regular file the bytes of which are those of `content`, from its beginning, and
+/// its attributes those of `file`.
+[[nodiscard]] Digest hash_file(const FileTree& tree, const FileTree::Entry& entry, int file,
+                               int content);
 
 }  // namespace cobuild::ops

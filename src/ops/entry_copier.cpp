@@ -12,6 +12,7 @@
 #include "core/async/runtime.hpp"
 #include "core/base/go_path.hpp"
 #include "core/sys/tree.hpp"
+#include "ops/copy_content.hpp"
 #include "ops/copy_tree.hpp"
 #include "ops/worker_threads.hpp"
 
@@ -73,7 +74,7 @@ class EntryCopier::Impl {
  private:
   /// A regular file to copy.
   struct FileJob {
-    const Entry* source;
+    Entry* source;
     std::string name;
     std::string path;
   };
@@ -341,10 +342,7 @@ class EntryCopier::Impl {
   void copy_non_directory(const Node& node) {
     const Entry& source = *node.source;
     int const parent = open_level(*node.parent);
-    if (source.is_regular()) {
-      copy_regular(node);
-      return;
-    }
+    if (source.is_regular()) return copy_regular(node);
     if (source.is_link()) {
       if (::symlinkat(source.link_target.c_str(), parent, node.name.c_str()) != 0) {
         throw path_error("symlink", node.path, errno);
@@ -364,12 +362,13 @@ class EntryCopier::Impl {
 
   /// For one of the threads; later, or at once when there are many.
   void copy_regular(const Node& node) {
-    const Entry& source = *node.source;
+    Entry& source = *node.source;
     if (source.links > 1) {
-      auto const [known, is_first] =
-          linked_.try_emplace({source.device, source.inode}, node.path.substr(1));
+      auto const [known, is_first] = linked_.try_emplace({source.device, source.inode}, &source,
+                                                         node.path.substr(1), node.path);
       if (!is_first) {
-        links_.push_back({&source, known->second, node.path});
+        if (source.size != known->second.source->size) throw tree_.changed_error(source);
+        links_.push_back({&source, known->second.target, node.path});
         return;
       }
     }
@@ -393,20 +392,20 @@ class EntryCopier::Impl {
   /// On any thread.
   void copy_file(const FileJob& file, int parent) const {
     check_stop();
-    const Entry& source = *file.source;
+    Entry& source = *file.source;
     UniqueFd const from = tree_.open_file(source);
     UniqueFd to(::openat(parent, file.name.c_str(),
-                         O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+                         O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (!to) throw path_error("open", file.path, errno);
     try {
-      copy_file_content(from.get(), to.get());
+      copy_content(tree_, source, from.get(), to.get());
       to.close();
     } catch (const Error& error) {
       throw error.with_context("copy " + tree_.path_of(source) + " to " + file.path);
     }
     copy_metadata(source, parent, file.name, file.path);
     copy_xattrs(read_xattrs_at(from.get(), ""), parent, file.name);
-    tree_.check_unchanged(source, from.get());
+    static_cast<void>(tree_.has_grown(source, from.get()));
   }
 
   void make_links() {
@@ -477,7 +476,8 @@ class EntryCopier::Impl {
   PatternSet include_;
   PatternSet exclude_;
   const TargetRoot& target_;
-  std::map<std::pair<dev_t, ino_t>, std::string> linked_;  ///< Paths from the target's root.
+  std::map<std::pair<dev_t, ino_t>, LinkJob>
+      linked_;  ///< To their first names, from the target's root.
   std::vector<LinkJob> links_;
   std::vector<DirectoryJob> directories_;
   WorkerThreads workers_;  ///< Last: its threads use the others.

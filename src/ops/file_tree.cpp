@@ -12,6 +12,16 @@
 
 namespace cobuild::ops {
 
+namespace {
+
+[[nodiscard]] struct stat stat_open(int fd) {
+  struct stat status{};
+  if (::fstat(fd, &status) != 0) throw Error::from_errno(errno, "stat an open file");
+  return status;
+}
+
+}  // namespace
+
 FileTree::FileTree(std::filesystem::path root, Kind kind)
     : root_path_(std::move(root)), kind_(kind), root_fd_(open_file_at_root()) {
   ::clock_gettime(CLOCK_REALTIME, &opened_at_);
@@ -146,34 +156,52 @@ UniqueFd FileTree::open_entry(const Entry& entry, int flags) const {
   // A link has taken its place, or that of a directory above it.
   if (failure == ELOOP || failure == ENOTDIR) throw changed_error(entry);
   if (!fd) throw Error::from_errno(failure, "open " + path_of(entry));
-  check_unchanged(entry, fd.get());
   return fd;
 }
 
 UniqueFd FileTree::open_file(const Entry& entry) const {
   // O_NONBLOCK: a fifo that has taken the file's place must not hang the build.
-  return open_entry(entry, O_RDONLY | O_NONBLOCK);
+  UniqueFd fd = open_entry(entry, O_RDONLY | O_NONBLOCK);
+  static_cast<void>(has_grown(entry, fd.get()));
+  return fd;
+}
+
+FileTree::Change FileTree::change_of(const Entry& entry, int fd) const {
+  struct stat const status = stat_open(fd);
+  if ((status.st_mode & S_IFMT) != (entry.mode & S_IFMT)) return Change::kOther;
+  if (kind_ != Kind::kLocal) return Change::kNone;
+  if (status.st_mode != entry.mode || status.st_ino != entry.inode) return Change::kOther;
+  // Directories also change by what comes and goes in them; an entry of theirs is looked at when
+  // it is its turn.
+  if (entry.is_directory()) return Change::kNone;
+  bool const same = status.st_size == entry.size &&
+                    nanoseconds(status.st_mtim) == nanoseconds(entry.modified) &&
+                    nanoseconds(status.st_ctim) == nanoseconds(entry.changed);
+  if (same) return Change::kNone;
+  return entry.is_regular() && status.st_size > entry.size ? Change::kGrown : Change::kOther;
 }
 
 void FileTree::check_unchanged(const Entry& entry, int fd) const {
-  struct stat status{};
-  if (::fstat(fd, &status) != 0) throw Error::from_errno(errno, "stat " + path_of(entry));
-  bool same = (status.st_mode & S_IFMT) == (entry.mode & S_IFMT);
-  if (kind_ == Kind::kLocal) {
-    same = same && status.st_mode == entry.mode && status.st_ino == entry.inode;
-    // Directories also change by what comes and goes in them; an entry of theirs is looked at when
-    // it is its turn.
-    if (!entry.is_directory()) {
-      same = same && status.st_size == entry.size &&
-             nanoseconds(status.st_mtim) == nanoseconds(entry.modified) &&
-             nanoseconds(status.st_ctim) == nanoseconds(entry.changed);
-    }
-  }
-  if (!same) throw changed_error(entry);
+  if (change_of(entry, fd) != Change::kNone) throw changed_error(entry);
+}
+
+bool FileTree::has_grown(const Entry& entry, int fd) const {
+  Change const change = change_of(entry, fd);
+  if (change == Change::kOther) throw changed_error(entry);
+  return change == Change::kGrown;
+}
+
+void FileTree::look_again(Entry& entry, int fd) {
+  struct stat const status = stat_open(fd);
+  entry.size = status.st_size;
+  entry.modified = status.st_mtim;
+  entry.accessed = status.st_atim;
+  entry.changed = status.st_ctim;
 }
 
 Xattrs FileTree::xattrs_of(const Entry& entry) const {
   UniqueFd const fd = open_entry(entry, O_PATH);
+  static_cast<void>(has_grown(entry, fd.get()));
   return read_xattrs_at(fd.get(), "");
 }
 

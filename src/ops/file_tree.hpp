@@ -105,7 +105,8 @@ class FileTree {
   /// The absolute path of an entry within the tree: "/" for the root.
   [[nodiscard]] std::string path_of(const Entry& entry) const;
 
-  /// Opens a regular file for reading. \throws Error as check_unchanged does.
+  /// Opens a regular file for reading; one of the user's may have grown. \throws Error as has_grown()
+  /// does.
   [[nodiscard]] UniqueFd open_file(const Entry& entry) const;
 
   /// Whether the open `fd` still is what was listed as `entry`: after reading it, so that nothing
@@ -113,6 +114,16 @@ class FileTree {
   /// and times, or there is no telling which content was hashed and which copied; nobody writes to
   /// the others. \throws Error kUnavailable "/x changed while it was being read".
   void check_unchanged(const Entry& entry, int fd) const;
+
+  /// The same, but a regular file of the user's may be longer than it was, as logs are: then true.
+  /// What was there is its first entry.size bytes, if they are the same still.
+  [[nodiscard]] bool has_grown(const Entry& entry, int fd) const;
+
+  /// What the others throw.
+  [[nodiscard]] Error changed_error(const Entry& entry) const;
+
+  /// Takes over the size and the times that the open `fd` has now.
+  static void look_again(Entry& entry, int fd);
 
   /// \throws Error as check_unchanged does.
   [[nodiscard]] Xattrs xattrs_of(const Entry& entry) const;
@@ -133,7 +144,8 @@ class FileTree {
   [[nodiscard]] UniqueFd open_file_at_root() const;
   [[nodiscard]] UniqueFd open_directory(const Entry& directory) const;
   [[nodiscard]] UniqueFd open_entry(const Entry& entry, int flags) const;
-  [[nodiscard]] Error changed_error(const Entry& entry) const;
+  enum class Change { kNone, kGrown, kOther };
+  [[nodiscard]] Change change_of(const Entry& entry, int fd) const;
 
   std::filesystem::path root_path_;
   Kind kind_;

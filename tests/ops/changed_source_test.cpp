@@ -4,10 +4,12 @@
 #include <gmock/gmock.h>
 #include <sys/stat.h>
 
+#include <fstream>
 #include <functional>
 
 #include "ops/content_hash.hpp"
 #include "ops/file_op.hpp"
+#include "ops/local_source.hpp"
 #include "ops_fixture.hpp"
 
 namespace cobuild::ops {
@@ -56,7 +58,7 @@ class ChangedSource : public test::OpsTest {
     return process.run(content_digest(services, {all}, source, step));
   }
 
-  void copy(const solve::Result& source, bool unpack = false) {
+  solve::Result copy(const solve::Result& source, bool unpack = false) {
     pb::Op op;
     pb::FileAction* const action = op.mutable_file()->add_actions();
     action->set_input(-1);
@@ -70,7 +72,7 @@ class ChangedSource : public test::OpsTest {
     copy.set_createdestpath(true);
     copy.set_attemptunpackdockercompatibility(unpack);
     auto const file_op = make_file_op(services, vertex(op));
-    static_cast<void>(process.run(file_op->run({source}, step)));
+    return process.run(file_op->run({source}, step)).at(0);
   }
 };
 
@@ -80,7 +82,7 @@ struct Change {
 };
 
 constexpr Change kChanges[] = {
-    {"Longer", [](const fs::path& file) { put_text(file, "longer text"); }},
+    {"Shorter", [](const fs::path& file) { put_text(file, "t"); }},
     {"SameSizeAndTime",
      [](const fs::path& file) {
        put_text(file, "TEXT");
@@ -142,7 +144,9 @@ TEST_F(ChangedSource, WhileItIsBeingReadIsFoundAtTheEnd) {
   const FileTree::Entry& entry = *tree->find("/d/file", false);
   UniqueFd const fd = tree->open_file(entry);
   EXPECT_NO_THROW(tree->check_unchanged(entry, fd.get()));
+  EXPECT_FALSE(tree->has_grown(entry, fd.get()));
   put_text(file(), "longer text");
+  EXPECT_TRUE(tree->has_grown(entry, fd.get()));
   EXPECT_THAT(failure_of([&] { tree->check_unchanged(entry, fd.get()); }),
               testing::AllOf(testing::StartsWith("/d/file changed"),
                              testing::HasSubstr(".dockerignore")));
@@ -163,6 +167,64 @@ TEST_F(ChangedSource, WhatComesIntoADirectoryIsNoChange) {
   put_text(context() / "d/output-of-ours", "not listed, not copied");
   put_text(context() / "output-of-ours", "not listed, not copied");
   EXPECT_NO_THROW(copy(source));
+}
+
+/// Logs in a context are written to all the time.
+class GrowingSource : public ChangedSource {
+ protected:
+  /// What the copies of d/file have, in the newest layer.
+  std::string copied(const solve::Result& result) {
+    return test::text_of(process.store().snapshot_path(result.layers.back()) / "to/d/file");
+  }
+  void append(const std::string& text) const {
+    std::ofstream(file(), std::ios::app) << text;
+  }
+};
+
+TEST_F(GrowingSource, AfterItWasListedIsTakenAsItIs) {
+  solve::Result const source = local();
+  append(" and more");
+  Digest const digest = hash(source);
+  EXPECT_EQ(digest, hash(local()));
+  EXPECT_EQ(copied(copy(source)), "text and more");
+}
+
+TEST_F(GrowingSource, AfterItWasHashedIsTakenAsItWasHashed) {
+  solve::Result const source = local();
+  hash(source);
+  append(" and more");
+  EXPECT_EQ(copied(copy(source)), "text");
+}
+
+TEST_F(GrowingSource, WithoutAHashIsTakenAsItIs) {
+  solve::Result const source = local();
+  append(" and more");
+  EXPECT_EQ(copied(copy(source)), "text and more");
+  EXPECT_EQ(hash(source), hash(local()));
+}
+
+TEST_F(GrowingSource, IsNotTakenWhenWhatWasHashedIsGone) {
+  solve::Result const source = local();
+  hash(source);
+  put_text(file(), "longer text");
+  EXPECT_THAT(failure_of([&] { copy(source); }), testing::HasSubstr(kChanged));
+}
+
+TEST_F(GrowingSource, IsNotUnpacked) {
+  put_text(file(), std::string(10240, '\0'));
+  solve::Result const source = local();
+  hash(source);
+  append("more");
+  EXPECT_THAT(failure_of([&] { copy(source, true); }), testing::HasSubstr(kChanged));
+}
+
+TEST_F(GrowingSource, NamesOfOneFileThatWereListedApartAreNotLinked) {
+  fs::create_hard_link(file(), context() / "d/other");
+  solve::Result const source = local();
+  auto& listed = dynamic_cast<const LocalTree&>(*source.unstored).tree();
+  append(" and more");
+  listed.find("/d/file", false)->header_digest = hash_entry(listed, *listed.find("/d/file", false));
+  EXPECT_THAT(failure_of([&] { copy(source); }), testing::HasSubstr(kChanged));
 }
 
 }  // namespace

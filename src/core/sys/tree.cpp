@@ -115,22 +115,24 @@ int open_beneath(int root_fd, std::string_view path, int flags, unsigned mode) {
   }
 }
 
-bool copy_in_kernel(int from, int to) {
-  bool started = false;
-  for (;;) {
-    constexpr std::size_t kPiece = std::size_t{1} << 30;
-    ssize_t const n = ::copy_file_range(from, nullptr, to, nullptr, kPiece, 0);
+bool copy_in_kernel(int from, int to, std::uint64_t bytes_max) {
+  std::uint64_t copied = 0;
+  while (copied < bytes_max) {
+    constexpr std::uint64_t kPiece = std::uint64_t{1} << 30;
+    ssize_t const n =
+        ::copy_file_range(from, nullptr, to, nullptr, std::min(kPiece, bytes_max - copied), 0);
     if (n == 0) return true;
     if (n > 0) {
-      started = true;
+      copied += static_cast<std::uint64_t>(n);
       continue;
     }
     if (errno == EINTR) continue;
     bool const unsupported = errno == EXDEV || errno == EINVAL || errno == ENOSYS ||
                              errno == EOPNOTSUPP || errno == EPERM;
-    if (unsupported && !started) return false;
+    if (unsupported && copied == 0) return false;
     throw Error::from_errno(errno, "copy a file");
   }
+  return true;
 }
 
 void write_all(int to, const char* data, std::size_t size) {
@@ -145,16 +147,18 @@ void write_all(int to, const char* data, std::size_t size) {
   }
 }
 
-void copy_by_hand(int from, int to) {
+void copy_by_hand(int from, int to, std::uint64_t bytes_max) {
   std::vector<char> buffer(256 << 10);
-  for (;;) {
-    ssize_t const n = ::read(from, buffer.data(), buffer.size());
+  while (bytes_max > 0) {
+    ssize_t const n =
+        ::read(from, buffer.data(), std::min<std::uint64_t>(buffer.size(), bytes_max));
     if (n == 0) return;
     if (n < 0) {
       if (errno == EINTR) continue;
       throw Error::from_errno(errno, "read a file");
     }
     write_all(to, buffer.data(), static_cast<std::size_t>(n));
+    bytes_max -= static_cast<std::uint64_t>(n);
   }
 }
 
@@ -235,9 +239,9 @@ std::string read_link_at(int parent_fd, const char* name) {
   return target;
 }
 
-void copy_file_content(int from, int to) {
+void copy_file_content(int from, int to, std::uint64_t bytes_max) {
   if (::ioctl(to, FICLONE, from) == 0) return;
-  if (!copy_in_kernel(from, to)) copy_by_hand(from, to);
+  if (!copy_in_kernel(from, to, bytes_max)) copy_by_hand(from, to, bytes_max);
 }
 
 std::string proc_path(int parent_fd, std::string_view name) {

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -64,7 +65,10 @@ inline constexpr std::size_t kDirectoryEntriesMax = 10'000'000;
 
 /// Copies the whole content of the regular file `from` into the empty file `to`, the cheapest way
 /// that works: a reflink, else a copy in the kernel, else read and write. Holes may be filled.
-void copy_file_content(int from, int to);
+/// `bytes_max` keeps a file that somebody writes to all the time from being copied for ever; a
+/// reflink may bring more.
+void copy_file_content(int from, int to,
+                       std::uint64_t bytes_max = std::numeric_limits<std::uint64_t>::max());
 
 /// Extended attributes as (name, value), sorted by name. Empty where the file system has none.
 using Xattrs = std::vector<std::pair<std::string, std::string>>;
