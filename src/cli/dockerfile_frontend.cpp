@@ -13,6 +13,7 @@
 
 #include "cli/internal_step.hpp"
 #include "cli/remote_context.hpp"
+#include "cli/source_epoch.hpp"
 #include "core/async/concurrency.hpp"
 #include "core/base/error.hpp"
 #include "core/base/timings.hpp"
@@ -319,6 +320,7 @@ Task<FrontendResult> run_dockerfile_frontend(const BuildOptions& options, pb::Pl
   for (std::size_t i = 0; i < count; ++i) {
     dockerfile::ConvertOptions one = loaded.convert;
     if (!one_default) one.target_platform = loaded.platforms[i];
+    co_await settle_epoch(loaded.parsed, one, workspace, progress);
     auto resolved = co_await resolve_bases(loaded.parsed, one, options, workspace.images, progress);
     Timings::Span const span(Phase::kParse);
     result.targets.push_back(dockerfile::lower(loaded.parsed, one, resolved));
@@ -335,16 +337,16 @@ namespace {
 
 /// The linter reports what keeps the file from being built, images that cannot be resolved included.
 Task<dockerfile::LintReport> run_lint(const LoadedDockerfile& loaded,
-                                      const dockerfile::ConvertOptions& convert,
-                                      const BuildOptions& options, ops::Images& images,
-                                      progress::Sink& progress) {
-  dockerfile::ConvertOptions all = convert;
-  all.all_stages = convert.target.empty();
+                                      dockerfile::ConvertOptions convert, const BuildOptions& options,
+                                      Workspace& workspace, progress::Sink& progress) {
   dockerfile::ResolvedImages resolved;
   std::optional<Error> unresolved;
   if (loaded.parsed.errors.empty()) {
     try {
-      resolved = co_await resolve_bases(loaded.parsed, all, options, images, progress);
+      co_await settle_epoch(loaded.parsed, convert, workspace, progress);
+      dockerfile::ConvertOptions all = convert;
+      all.all_stages = convert.target.empty();
+      resolved = co_await resolve_bases(loaded.parsed, all, options, workspace.images, progress);
     } catch (const Error& error) {
       if (error.kind() == ErrorKind::kCancelled) throw;
       unresolved = error;
@@ -374,12 +376,13 @@ Task<RequestResult> run_dockerfile_request(const BuildOptions& options, pb::Plat
     co_return result;
   }
   if (request == Request::kLint) {
-    dockerfile::LintReport const report = co_await run_lint(loaded, convert, options, workspace.images, progress);
+    dockerfile::LintReport const report = co_await run_lint(loaded, convert, options, workspace, progress);
     result.answer = answer_lint(report, source);
     result.warnings = report.warnings.size();
     result.error = report.error;
     co_return result;
   }
+  co_await settle_epoch(loaded.parsed, convert, workspace, progress);
   auto const resolved = co_await resolve_bases(loaded.parsed, convert, options, workspace.images, progress);
   result.answer = request == Request::kOutline
                       ? answer_outline(dockerfile::make_outline(loaded.parsed, convert, resolved), source)

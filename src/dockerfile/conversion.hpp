@@ -162,8 +162,15 @@ struct Conversion {
 /// The file's `# check=`, or what the options say instead. \throws Error kInvalidInput
 [[nodiscard]] LintConfig lint_config(const ParsedFile& file, const ConvertOptions& options);
 
-/// Sets conversion.global_args and epoch from the ARGs before the first FROM (F1.5.1, F1.5.14, F1.5.25).
+/// Sets conversion.global_args from the ARGs before the first FROM (F1.5.1, F1.5.14).
 void read_global_args(Conversion& conversion);
+
+/// The build arg or the global ARG SOURCE_DATE_EPOCH; nullopt when there is none.
+[[nodiscard]] std::optional<std::string> written_epoch(const Conversion& conversion);
+
+/// Sets conversion.epoch; in the args, too, the number takes the place of what was written (F1.5.25,
+/// F1.5.28). After read_global_args(). \throws Error kInvalidInput
+void set_epoch(Conversion& conversion);
 
 /// Reports what the linter objects to in the names of stages and instructions.
 void check_names(Conversion& conversion);

@@ -4,6 +4,9 @@
 /// coroutines. What has to be fetched or read is asked for in a list and handed in:
 ///
 ///     Parsed parsed = parse(text, "Dockerfile");
+///     if (std::optional<EpochSource> source = find_epoch_source(parsed, options)) {
+///       …options.source_date_epoch = the time of source…
+///     }
 ///     ResolvedImages images;
 ///     for (;;) {
 ///       std::vector<ImageRequest> missing = list_base_images(parsed, options, images);
@@ -100,6 +103,19 @@ using ResolvedImages = std::map<ImageKey, ResolvedImage>;
                                                          const ConvertOptions& options,
                                                          const ResolvedImages& resolved);
 
+/// What SOURCE_DATE_EPOCH names when it is no number: a repository or a download, the time of which is
+/// the epoch (F1.5.26, F1.5.27).
+struct EpochSource {
+  pb::SourceOp source;
+  std::string step_name;  ///< For progress.
+};
+
+/// nullopt when SOURCE_DATE_EPOCH is a number or nothing; or names something that has no time, which
+/// is what the user's directories and images are: then it counts as not set.
+/// \throws Error kInvalidInput `invalid SOURCE_DATE_EPOCH: …`, or why the stage it names will not do.
+[[nodiscard]] std::optional<EpochSource> find_epoch_source(const Parsed& parsed,
+                                                           const ConvertOptions& options);
+
 struct Lowered {
   /// What to build. Without ops (def is empty) when the result is scratch.
   pb::Definition definition;
@@ -124,7 +140,8 @@ struct Lowered {
 [[nodiscard]] Lowered lower(const Parsed& parsed, const ConvertOptions& options,
                             const ResolvedImages& resolved);
 
-/// What options.remote_context is, for the caller to solve and read the Dockerfile from.
+/// What options.remote_context is, for the caller to solve and read the Dockerfile from: all of it, since
+/// opt contextsubdir does not move the Dockerfile.
 [[nodiscard]] pb::Definition remote_context_definition(const ConvertOptions& options);
 
 /// Of a context by HTTP: just the download, the file "context". What is in it decides what kind of

@@ -90,44 +90,6 @@ void check_default_bases(Conversion& conversion, const EnvList& platform) {
   }
 }
 
-/// F1.5.25 to F1.5.27; the value becomes the number, which stages see.
-void read_epoch(Conversion& conversion) {
-  std::string const key = "SOURCE_DATE_EPOCH";
-  auto const given = conversion.build_args.find(key);
-  const std::string* const global = conversion.global_args.find(key);
-  if (given == conversion.build_args.end() && (global == nullptr || global->empty())) return;
-  std::string const value = given != conversion.build_args.end() ? given->second : *global;
-  std::string seconds;
-  if (auto const number = try_parse_integer(value)) {
-    if (*number < -std::int64_t{9'000'000'000} || *number > std::int64_t{9'000'000'000}) {
-      throw Error(ErrorKind::kInvalidInput, "invalid SOURCE_DATE_EPOCH: " + value);
-    }
-    conversion.epoch = Timestamp(std::chrono::seconds(*number));
-    seconds = std::to_string(*number);
-  } else if (!value.empty() && value != "context") {
-    for (const Stage& stage : conversion.file.stages) {
-      if (!equals_ignoring_case(stage.name, value)) continue;
-      throw Error(ErrorKind::kUnsupported,
-                  "SOURCE_DATE_EPOCH from a stage is not supported yet: give a number of seconds")
-          .with_span(conversion.span(stage.lines));
-    }
-    throw Error(ErrorKind::kInvalidInput, "invalid SOURCE_DATE_EPOCH: " + value);
-  }
-  if (given != conversion.build_args.end()) {
-    if (seconds.empty()) {
-      conversion.build_args.erase(key);
-    } else {
-      conversion.build_args[key] = seconds;
-    }
-  }
-  if (global == nullptr) return;
-  if (seconds.empty()) {
-    conversion.global_args.erase(key);
-  } else {
-    conversion.global_args.set(key, seconds);
-  }
-}
-
 }  // namespace
 
 void read_global_args(Conversion& conversion) {
@@ -140,7 +102,6 @@ void read_global_args(Conversion& conversion) {
       conversion.declared_global_args.insert(arg.key);
     }
   }
-  read_epoch(conversion);
 }
 
 }  // namespace cobuild::dockerfile

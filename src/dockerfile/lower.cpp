@@ -35,6 +35,7 @@ Lowering::Lowering(const Parsed& parsed, const ConvertOptions& options, std::vec
   conversion_.build_context = conversion_.graph.add(Node{});
   check_names(conversion_);
   read_global_args(conversion_);
+  set_epoch(conversion_);
   target_ = &build_stages(conversion_);
 }
 
@@ -143,7 +144,8 @@ LintReport lint(const Parsed& parsed, const ConvertOptions& options, const Resol
   try {
     if (!parsed.errors.empty()) report_findings_before(parsed, options, report.warnings);
     Lowering lowering(parsed, all, report.warnings);
-    if (lowering.resolve(resolved).empty()) {
+    bool const has_all = lowering.resolve(resolved).empty();
+    if (has_all && !unresolved) {
       lowering.apply();
     } else {
       report.error = unresolved;
@@ -156,14 +158,12 @@ LintReport lint(const Parsed& parsed, const ConvertOptions& options, const Resol
 
 pb::Definition remote_context_definition(const ConvertOptions& options) {
   Graph graph;
-  return encode(add_remote_context(graph, options), options.build_platform, nullptr);
+  return encode(add_remote_root(graph, options), options.build_platform, nullptr);
 }
 
 pb::Definition context_download_definition(const ConvertOptions& options) {
-  ConvertOptions download = options;
-  download.remote_context->kind = RemoteContext::Kind::kFile;
-  download.remote_context->subdir.reset();
-  return remote_context_definition(download);
+  Graph graph;
+  return encode(graph.add(remote_context_source(options)), options.build_platform, nullptr);
 }
 
 bool is_context_archive(std::string_view head) {

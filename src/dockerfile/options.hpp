@@ -33,6 +33,8 @@ struct ConvertOptions {
   std::string target;                   ///< Stage to build; empty: the last one.
   std::map<std::string, std::string> build_args;
   std::map<std::string, std::string> labels;  ///< Win over LABEL.
+  /// What SOURCE_DATE_EPOCH came to where it names a source: seconds, or nothing when that has no time.
+  std::optional<std::string> source_date_epoch;
 
   /// What to build for; unset: the build platform, and the result's platform is the base image's.
   std::optional<pb::Platform> target_platform;

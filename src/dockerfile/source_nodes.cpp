@@ -4,10 +4,14 @@
 
 #include <utility>
 
+#include "core/base/digest.hpp"
+#include "core/base/error.hpp"
 #include "core/base/git_url.hpp"
 #include "core/base/go_path.hpp"
+#include "core/base/go_quote.hpp"
 #include "core/base/utf8.hpp"
 #include "dockerfile/frontend.hpp"
+#include "dockerfile/text.hpp"
 #include "oci/spec/json_text.hpp"
 
 namespace cobuild::dockerfile {
@@ -35,6 +39,22 @@ Node source_node(std::string identifier, const char* cap) {
 void set(Node& node, const char* attribute, std::string value, const char* cap = nullptr) {
   (*std::get<SourceNode>(node.op).op.mutable_attrs())[attribute] = std::move(value);
   if (cap != nullptr) add_cap(node, cap);
+}
+
+/// \throws Error kInvalidInput, or kUnsupported for other algorithms, in go-digest's words.
+void check_digest(const std::string& checksum) {
+  if (Digest::try_parse(checksum)) return;
+  auto const [algorithm, hex] = cut(checksum, ':');
+  if (!hex || algorithm.empty() || hex->empty()) {
+    throw Error(ErrorKind::kInvalidInput, "invalid checksum digest format: " + go_quote(checksum) +
+                                              ": use sha256: and 64 hex digits");
+  }
+  if (algorithm != "sha256") {
+    throw Error(ErrorKind::kUnsupported, "unsupported digest algorithm: " + go_quote(checksum) +
+                                             ": downloads are checked by sha256");
+  }
+  throw Error(ErrorKind::kInvalidInput,
+              "invalid checksum digest length: " + go_quote(checksum) + ": sha256 has 64 hex digits");
 }
 
 /// The same for all ways to get at one repository.
@@ -125,6 +145,29 @@ Node http_source(const std::string& url, const std::string& filename, const std:
   return node;
 }
 
+bool is_http_source(const std::string& source) {
+  return source.starts_with("http://") || source.starts_with("https://");
+}
+
+std::optional<GitReference> git_reference_of(const std::string& source) {
+  auto reference = try_parse_git_reference(source);
+  if (reference && reference->is_like_a_path) return std::nullopt;
+  return reference;
+}
+
+std::string name_from_url(const std::string& url) {
+  constexpr const char* kUnnamed = "__unnamed__";
+  auto const parsed = try_parse_any_url(url);
+  if (!parsed) return kUnnamed;
+  std::string name = go_path::base(parsed->path);
+  return name == "." || name == "/" ? kUnnamed : name;
+}
+
+Node download_source(const std::string& url, const std::string& checksum) {
+  if (!checksum.empty()) check_digest(checksum);
+  return http_source(url, name_from_url(url), checksum);
+}
+
 Node layout_source(const ConvertOptions& options, const std::string& store, const std::string& reference) {
   Node node = source_node("oci-layout://" + reference, "source.ocilayout");
   if (!options.session_id.empty()) set(node, "oci.session", options.session_id);
@@ -133,31 +176,36 @@ Node layout_source(const ConvertOptions& options, const std::string& store, cons
   return node;
 }
 
+Node remote_context_source(const ConvertOptions& options) {
+  bool const is_git = options.remote_context.value().kind == RemoteContext::Kind::kGit;
+  return is_git ? git_context(options) : http_context(options);
+}
+
+Node* add_remote_root(Graph& graph, const ConvertOptions& options) {
+  Node* const tree = graph.add(remote_context_source(options));
+  if (options.remote_context.value().kind != RemoteContext::Kind::kArchive) return tree;
+  pb::FileActionCopy copy;
+  copy.set_src(std::string("/") + kContextFilename);
+  copy.set_dest("/");
+  copy.set_attemptunpackdockercompatibility(true);
+  return add_copy(graph, tree, std::move(copy));
+}
+
 Node* add_remote_context(Graph& graph, const ConvertOptions& options) {
-  const RemoteContext& context = options.remote_context.value();
-  bool const is_git = context.kind == RemoteContext::Kind::kGit;
-  Node* tree = graph.add(is_git ? git_context(options) : http_context(options));
-  if (context.kind == RemoteContext::Kind::kArchive) {
-    pb::FileActionCopy copy;
-    copy.set_src(std::string("/") + kContextFilename);
-    copy.set_dest("/");
-    copy.set_attemptunpackdockercompatibility(true);
-    tree = add_copy(graph, tree, std::move(copy));
-  }
-  if (context.subdir) {
-    pb::FileActionCopy copy;
-    copy.set_src(go_path::join("/", *context.subdir));
-    copy.set_dest("/");
-    copy.set_dircopycontents(true);
-    tree = add_copy(graph, tree, std::move(copy));
-  }
-  return tree;
+  Node* const tree = add_remote_root(graph, options);
+  const auto& subdir = options.remote_context.value().subdir;
+  if (!subdir) return tree;
+  pb::FileActionCopy copy;
+  copy.set_src(go_path::join("/", *subdir));
+  copy.set_dest("/");
+  copy.set_dircopycontents(true);
+  return add_copy(graph, tree, std::move(copy));
 }
 
 pb::Definition dockerfile_definition(const ConvertOptions& options, const pb::Platform& platform) {
   if (options.remote_context && !options.local_dockerfile) {
     Graph graph;
-    return encode(add_remote_context(graph, options), platform, nullptr);
+    return encode(add_remote_root(graph, options), platform, nullptr);
   }
   Node node = local_source(options, options.dockerfile_name, options.dockerfile_name);
   std::vector<std::string> paths{options.filename, ignore_filename_for(options.filename)};

@@ -3,6 +3,7 @@
 /// Where files come from, as nodes of the graph: directories of the user's, git, HTTP, OCI layouts. All
 /// of them have the identifiers, attributes and capabilities that BuildKit's client gives them (F2.2).
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,9 +27,29 @@ void set_attribute(Node& node, const char* attribute, const char* cap, const std
 [[nodiscard]] Node http_source(const std::string& url, const std::string& filename,
                                const std::string& checksum);
 
+/// Whether a source of ADD is a download, as far as it is no repository.
+[[nodiscard]] bool is_http_source(const std::string& source);
+
+/// A source of ADD or COPY that is a repository. "github.com/o/r" is a path.
+/// \throws Error as try_parse_git_reference() does.
+[[nodiscard]] std::optional<GitReference> git_reference_of(const std::string& source);
+
+/// The last part of the URL's path: what ADD calls the file (F1.7.18).
+[[nodiscard]] std::string name_from_url(const std::string& url);
+
+/// What ADD downloads, under that name. `checksum`: "sha256:…", or empty.
+/// \throws Error kInvalidInput, or kUnsupported for other algorithms, in go-digest's words.
+[[nodiscard]] Node download_source(const std::string& url, const std::string& checksum);
+
 /// An image in the layout called `store`. `reference` has a digest; its name is for messages only.
 [[nodiscard]] Node layout_source(const ConvertOptions& options, const std::string& store,
                                  const std::string& reference);
+
+/// The main context when it is remote, as it is fetched. options.remote_context is set.
+[[nodiscard]] Node remote_context_source(const ConvertOptions& options);
+
+/// The same as a tree, an archive unpacked: the Dockerfile is there, whatever part of it the context is.
+[[nodiscard]] Node* add_remote_root(Graph& graph, const ConvertOptions& options);
 
 /// The main context when it is remote: the nodes from which it is made. options.remote_context is set.
 [[nodiscard]] Node* add_remote_context(Graph& graph, const ConvertOptions& options);

@@ -3,7 +3,6 @@
 
 #include "core/base/digest.hpp"
 #include "core/base/error.hpp"
-#include "core/base/git_url.hpp"
 #include "core/base/go_path.hpp"
 #include "core/base/go_quote.hpp"
 #include "dockerfile/git_reference.hpp"
@@ -36,42 +35,6 @@ bool has_copy_wildcard(const std::string& path) {
     if (path[i] == '\\') ++i;
   }
   return false;
-}
-
-bool is_http_source(const std::string& source) {
-  return source.starts_with("http://") || source.starts_with("https://");
-}
-
-/// A source of ADD or COPY that is a repository. "github.com/o/r" is a path.
-std::optional<GitReference> git_reference_of(const std::string& source) {
-  auto reference = try_parse_git_reference(source);
-  if (reference && reference->is_like_a_path) return std::nullopt;
-  return reference;
-}
-
-/// The last part of the URL's path: what ADD calls the file (F1.7.18).
-std::string name_from_url(const std::string& url) {
-  constexpr const char* kUnnamed = "__unnamed__";
-  auto const parsed = try_parse_any_url(url);
-  if (!parsed) return kUnnamed;
-  std::string name = go_path::base(parsed->path);
-  return name == "." || name == "/" ? kUnnamed : name;
-}
-
-/// \throws Error kInvalidInput, or kUnsupported for other algorithms, in go-digest's words.
-void check_digest(const std::string& checksum) {
-  if (Digest::try_parse(checksum)) return;
-  auto const [algorithm, hex] = cut(checksum, ':');
-  if (!hex || algorithm.empty() || hex->empty()) {
-    throw Error(ErrorKind::kInvalidInput, "invalid checksum digest format: " + go_quote(checksum) +
-                                              ": use sha256: and 64 hex digits");
-  }
-  if (algorithm != "sha256") {
-    throw Error(ErrorKind::kUnsupported, "unsupported digest algorithm: " + go_quote(checksum) +
-                                             ": downloads are checked by sha256");
-  }
-  throw Error(ErrorKind::kInvalidInput,
-              "invalid checksum digest length: " + go_quote(checksum) + ": sha256 has 64 hex digits");
 }
 
 /// What the flag and the URL both may say.
@@ -199,11 +162,9 @@ bool StepBuilder::add_remote_source(const CopyCommand& command, const std::strin
     node = git_source(*reference);
     copy.set_src("/");
   } else {
-    if (!command.checksum.empty()) check_digest(command.checksum);
-    std::string const filename = name_from_url(source);
-    node = http_source(source, filename, command.checksum);
+    node = download_source(source, command.checksum);
     set_command(node, "");
-    copy.set_src(go_path::join("/", filename));
+    copy.set_src(go_path::join("/", name_from_url(source)));
     copy.set_attemptunpackdockercompatibility(command.unpack.value_or(false));
   }
   set_name(node, step_name);

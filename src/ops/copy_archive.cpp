@@ -381,4 +381,25 @@ void unpack_archive(const FileTree& tree, const FileTree::Entry& entry, const Ta
   }
 }
 
+std::optional<std::int64_t> newest_file_time(int fd, const std::atomic<bool>* stop) {
+  std::optional<std::int64_t> newest;
+  ArchiveReader const reader = open_reader(fd);
+  if (!reader) return newest;
+  for (std::size_t count = 0; count < kArchiveEntriesMax; ++count) {
+    if (stop != nullptr && stop->load(std::memory_order_relaxed)) {
+      throw Error(ErrorKind::kCancelled, "stopped");
+    }
+    archive_entry* entry = nullptr;
+    int const status = archive_read_next_header(reader.get(), &entry);
+    if (status == ARCHIVE_EOF) return newest;
+    if (status < ARCHIVE_WARN) return std::nullopt;
+    bool const is_file =
+        archive_entry_hardlink(entry) != nullptr || archive_entry_filetype(entry) == AE_IFREG;
+    if (!is_file) continue;
+    std::int64_t const time = archive_entry_mtime(entry);
+    newest = std::max(newest.value_or(time), time);
+  }
+  return newest;
+}
+
 }  // namespace cobuild::ops

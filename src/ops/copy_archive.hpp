@@ -3,6 +3,7 @@
 /// ADD of an archive: its files instead of itself (F1.7.19).
 
 #include <atomic>
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -34,5 +35,9 @@ inline constexpr std::size_t kArchivePathMax = 4096;
 /// archive.
 void unpack_archive(const FileTree& tree, const FileTree::Entry& entry, const TargetRoot& target,
                     const std::string& destination, const UnpackOptions& options);
+
+/// When the newest regular file of the tar archive in `fd` was modified, in whole seconds since
+/// 1970; nullopt when it has none, or is no such archive. Moves the file offset. Blocking.
+[[nodiscard]] std::optional<std::int64_t> newest_file_time(int fd, const std::atomic<bool>* stop);
 
 }  // namespace cobuild::ops

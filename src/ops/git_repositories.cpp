@@ -115,6 +115,14 @@ struct GitRepositories::Checkout {
                            GitTransports transports = GitTransports::kNone) const {
     return run_git(git, GitCommand{std::move(args), own, tree, transports});
   }
+  /// The committer's.
+  Task<Timestamp> commit_time() const {
+    std::string const text =
+        trimmed(co_await in_shared({"log", "-1", "--format=%ct", revision.checksum + "^{commit}"}));
+    long long seconds = 0;
+    std::from_chars(text.data(), text.data() + text.size(), seconds);
+    co_return Timestamp(std::chrono::seconds(seconds));
+  }
 };
 
 GitSurroundings GitRepositories::surroundings_for(const GitRequest& request,
@@ -324,6 +332,31 @@ Task<void> GitRepositories::update_submodules(const Checkout& checkout) {
                                  GitTransports::kNetwork));
 }
 
+/// Sets checkout.shared, and makes it have the revision. To be called with the repository's lock.
+Task<void> GitRepositories::make_present(Checkout& checkout, solve::StepSink& step) {
+  const GitRequest& request = checkout.request;
+  const std::string& object = checkout.revision.checksum;
+  checkout.shared = co_await open_repository(checkout.git, request, checkout.revision);
+  std::string const status = "fetching " + request.remote;
+  step.status(status, 0, 0, false);
+  co_await about(request, "failed to fetch remote", as_value(fetch(checkout)));
+  if (!request.checksum.empty()) {
+    std::string peeled = trimmed(co_await checkout.in_shared({"rev-parse", object + "^{commit}"}));
+    check_revision(request, object, peeled);
+  }
+  step.status(status, 0, 0, true);
+}
+
+Task<Timestamp> GitRepositories::commit_time(GitRequest request, solve::StepSink& step) {
+  GitRevision const revision = co_await resolve(request);
+  auto const lock = co_await store_.lock("git " + Digest::of(request.remote).hex());
+  store::NewLayer const scratch = store_.new_layer();
+  Checkout checkout{.request = request, .revision = revision,
+                    .git = surroundings_for(request, scratch.scratch()), .shared = {}, .tree = {}, .own = {}};
+  co_await make_present(checkout, step);
+  co_return co_await checkout.commit_time();
+}
+
 Task<store::LayerId> GitRepositories::check_out(GitRequest request, GitRevision revision,
                                                 solve::StepSink& step) {
   Timings::Span const span(Phase::kPull);
@@ -337,33 +370,18 @@ Task<store::LayerId> GitRepositories::check_out(GitRequest request, GitRevision 
   bool const keeps = request.keep_git_dir && !has_subdir;
   if (keeps) checkout.own = checkout.tree / ".git";
   fs::create_directories(checkout.tree);
-  checkout.shared = co_await open_repository(checkout.git, request, revision);
-  std::string const status = "fetching " + request.remote;
-  step.status(status, 0, 0, false);
-  co_await about(request, "failed to fetch remote", as_value(fetch(checkout)));
-  if (!request.checksum.empty()) {
-    std::string peeled =
-        trimmed(co_await checkout.in_shared({"rev-parse", revision.checksum + "^{commit}"}));
-    check_revision(request, revision.checksum, peeled);
-  }
+  co_await make_present(checkout, step);
   co_await about(request, "failed to checkout remote", as_value(make_tree(checkout)));
   co_await update_submodules(checkout);
 
   CheckoutTreeOptions options{.keep_git_files = keeps, .mtime = {}};
-  if (request.mtime_of_commit) {
-    std::string const text = trimmed(
-        co_await checkout.in_shared({"log", "-1", "--format=%ct", revision.checksum + "^{commit}"}));
-    long long seconds = 0;
-    std::from_chars(text.data(), text.data() + text.size(), seconds);
-    options.mtime = Timestamp(std::chrono::seconds(seconds));
-  }
+  if (request.mtime_of_commit) options.mtime = co_await checkout.commit_time();
   auto finish = [&checkout, &options, &layer, &request, has_subdir] {
     if (has_subdir) move_subdir(checkout.tree, request.subdir, layer.fs());
     normalise_checkout(layer.fs(), options);
     return true;
   };
   co_await offload(pool_, finish);
-  step.status(status, 0, 0, true);
   store::LayerAttributes attributes;
   attributes.kind = store::RecordKind::kGitCheckout;
   attributes.description = "git snapshot for " + request.remote + "#" + request.ref;

@@ -17,6 +17,7 @@
 
 #include "core/async/shared.hpp"
 #include "core/async/task.hpp"
+#include "core/base/go_time.hpp"
 #include "core/solve/op.hpp"
 #include "core/store/store.hpp"
 #include "ops/git_command.hpp"
@@ -46,6 +47,10 @@ class GitRepositories {
   /// A layer with the files of `revision`. Waits for other processes that use the same repository.
   Task<store::LayerId> check_out(GitRequest request, GitRevision revision, solve::StepSink& step);
 
+  /// When the commit of what the ref means now was made, as its committer says. Fetches the commit.
+  /// \throws Error as resolve() and check_out() do.
+  Task<Timestamp> commit_time(GitRequest request, solve::StepSink& step);
+
  private:
   struct Checkout;
   Task<GitRevision> resolve_now(GitRequest request);
@@ -53,6 +58,7 @@ class GitRepositories {
                                               const GitRequest& request, const GitRevision& revision);
   [[nodiscard]] GitSurroundings surroundings_for(const GitRequest& request,
                                                  const std::filesystem::path& scratch) const;
+  Task<void> make_present(Checkout& checkout, solve::StepSink& step);
   Task<void> fetch(const Checkout& checkout);
   Task<void> fetch_once(const Checkout& checkout);
   Task<void> make_tree(const Checkout& checkout);

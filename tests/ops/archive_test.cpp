@@ -276,5 +276,36 @@ TEST_F(Archives, ADamagedFileThatHoldsNoTarIsCopied) {
   EXPECT_EQ(fs::file_size(dst() / "x/data.gz"), 310U);
 }
 
+std::optional<std::int64_t> newest_in(const fs::path& path) {
+  UniqueFd const file = open_file(path, O_RDONLY);
+  return newest_file_time(file.get(), nullptr);
+}
+
+TEST_F(Archives, TheNewestFileIsFound) {
+  for (int const filter :
+       {ARCHIVE_FILTER_NONE, ARCHIVE_FILTER_GZIP, ARCHIVE_FILTER_BZIP2, ARCHIVE_FILTER_XZ}) {
+    write_tar(src() / "x", filter,
+              {{.name = "a", .time = 100},
+               {.name = "b", .text = "text", .time = 300},
+               {.name = "c", .time = 200},
+               {.name = "d", .mode = S_IFDIR | 0755, .time = 900},
+               {.name = "l", .mode = S_IFLNK | 0777, .text = "a", .time = 900}});
+    EXPECT_EQ(newest_in(src() / "x"), 300) << filter;
+  }
+}
+
+TEST_F(Archives, WithoutFilesOrWithDamageThereIsNoNewestFile) {
+  write_tar(src() / "dirs", ARCHIVE_FILTER_NONE, {{.name = "d", .mode = S_IFDIR | 0755}});
+  EXPECT_EQ(newest_in(src() / "dirs"), std::nullopt);
+  put_text(src() / "text", "no archive\n");
+  EXPECT_EQ(newest_in(src() / "text"), std::nullopt);
+  put_text(src() / "empty", "");
+  EXPECT_EQ(newest_in(src() / "empty"), std::nullopt);
+  write_tar(src() / "cut", ARCHIVE_FILTER_NONE,
+            {{.name = "a", .text = std::string(5000, 'x')}, {.name = "b"}});
+  fs::resize_file(src() / "cut", 2000);
+  EXPECT_EQ(newest_in(src() / "cut"), std::nullopt);
+}
+
 }  // namespace
 }  // namespace cobuild::ops
