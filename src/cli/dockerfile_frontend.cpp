@@ -182,18 +182,33 @@ Task<void> resolve_one(const dockerfile::ImageRequest& request, const BuildOptio
 /// Asks for base images until the Dockerfile needs no more: an ONBUILD trigger may name further ones.
 Task<dockerfile::ResolvedImages> resolve_bases(const dockerfile::Parsed& parsed,
                                                const dockerfile::ConvertOptions& convert,
-                                               const BuildOptions& options, ops::Images& images,
+                                               const BuildOptions& options, Workspace& workspace,
                                                progress::Sink& progress) {
   dockerfile::ResolvedImages resolved;
+  auto list = [&] {
+    Timings::Span const span(Phase::kParse);
+    return dockerfile::list_base_images(parsed, convert, resolved);
+  };
   for (int round = 0; round < dockerfile::kImageRounds_max; ++round) {
-    auto missing = dockerfile::list_base_images(parsed, convert, resolved);
+    auto missing = co_await offload(workspace.runtime.pool(), list);
     if (missing.empty()) break;
     auto resolve = [&](const dockerfile::ImageRequest& request) {
-      return resolve_one(request, options, images, resolved, progress);
+      return resolve_one(request, options, workspace.images, resolved, progress);
     };
     co_await for_each_bounded(std::move(missing), kImageResolvesMax, resolve);
   }
   co_return resolved;
+}
+
+/// On the pool: for a very long file the loop would be deaf to signals meanwhile.
+Task<dockerfile::Lowered> lower(const dockerfile::Parsed& parsed,
+                                const dockerfile::ConvertOptions& convert,
+                                const dockerfile::ResolvedImages& resolved, asio::thread_pool& pool) {
+  auto work = [&] {
+    Timings::Span const span(Phase::kParse);
+    return dockerfile::lower(parsed, convert, resolved);
+  };
+  co_return co_await offload(pool, work);
 }
 
 /// The frontend options, where images of OCI layouts that were named by tag are named by digest.
@@ -251,9 +266,12 @@ struct LoadedDockerfile {
 /// `on_errors` says what to do about a file that cannot be parsed.
 enum class ParseErrors { kThrow, kKeep };
 
-/// From stdin, a directory or a remote context.
+/// From stdin, a URL, a directory or a remote context.
 Task<std::string> read_dockerfile(const BuildOptions& options, const dockerfile::ConvertOptions& convert,
                                   Workspace& workspace, progress::Sink& progress, InternalStep& step) {
+  if (!options.dockerfile_url.empty()) {
+    co_return co_await download_dockerfile(options.dockerfile_url, workspace, progress);
+  }
   if (convert.remote_context && !convert.local_dockerfile) {
     co_return co_await read_remote_dockerfile(convert, workspace, progress, step);
   }
@@ -266,11 +284,14 @@ Task<void> read_and_parse(LoadedDockerfile& loaded, const BuildOptions& options,
   const dockerfile::ConvertOptions& convert = loaded.convert;
   loaded.text = std::make_shared<const std::string>(
       co_await read_dockerfile(options, convert, workspace, progress, step));
-  Timings::Span const span(Phase::kParse);
   auto const size = static_cast<std::int64_t>(loaded.text->size());
   step.status("transferring dockerfile: " + format_bytes(size), 0, 0, true);
   check_syntax(loaded.text, options, convert, progress);
-  loaded.parsed = dockerfile::parse(*loaded.text, convert.filename);
+  auto parse = [&loaded] {
+    Timings::Span const span(Phase::kParse);
+    return dockerfile::parse(*loaded.text, loaded.convert.filename);
+  };
+  loaded.parsed = co_await offload(workspace.runtime.pool(), parse);
   if (on_errors == ParseErrors::kThrow) throw_parse_errors(loaded.parsed);
 }
 
@@ -321,9 +342,8 @@ Task<FrontendResult> run_dockerfile_frontend(const BuildOptions& options, pb::Pl
     dockerfile::ConvertOptions one = loaded.convert;
     if (!one_default) one.target_platform = loaded.platforms[i];
     co_await settle_epoch(loaded.parsed, one, workspace, progress);
-    auto resolved = co_await resolve_bases(loaded.parsed, one, options, workspace.images, progress);
-    Timings::Span const span(Phase::kParse);
-    result.targets.push_back(dockerfile::lower(loaded.parsed, one, resolved));
+    auto const resolved = co_await resolve_bases(loaded.parsed, one, options, workspace, progress);
+    result.targets.push_back(co_await lower(loaded.parsed, one, resolved, workspace.runtime.pool()));
     // Warnings of a multi-platform build are those of the first platform (F1.12.25).
     if (i == 0) {
       report_warnings(result.targets.back().warnings, loaded.convert.filename, loaded.text, loaded.step,
@@ -346,7 +366,7 @@ Task<dockerfile::LintReport> run_lint(const LoadedDockerfile& loaded,
       co_await settle_epoch(loaded.parsed, convert, workspace, progress);
       dockerfile::ConvertOptions all = convert;
       all.all_stages = convert.target.empty();
-      resolved = co_await resolve_bases(loaded.parsed, all, options, workspace.images, progress);
+      resolved = co_await resolve_bases(loaded.parsed, all, options, workspace, progress);
     } catch (const Error& error) {
       if (error.kind() == ErrorKind::kCancelled) throw;
       unresolved = error;
@@ -383,10 +403,13 @@ Task<RequestResult> run_dockerfile_request(const BuildOptions& options, pb::Plat
     co_return result;
   }
   co_await settle_epoch(loaded.parsed, convert, workspace, progress);
-  auto const resolved = co_await resolve_bases(loaded.parsed, convert, options, workspace.images, progress);
-  result.answer = request == Request::kOutline
-                      ? answer_outline(dockerfile::make_outline(loaded.parsed, convert, resolved), source)
-                      : answer_convert_llb(dockerfile::lower(loaded.parsed, convert, resolved).definition);
+  auto const resolved = co_await resolve_bases(loaded.parsed, convert, options, workspace, progress);
+  if (request == Request::kOutline) {
+    result.answer = answer_outline(dockerfile::make_outline(loaded.parsed, convert, resolved), source);
+    co_return result;
+  }
+  auto const lowered = co_await lower(loaded.parsed, convert, resolved, workspace.runtime.pool());
+  result.answer = answer_convert_llb(lowered.definition);
   co_return result;
 }
 

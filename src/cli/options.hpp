@@ -84,6 +84,7 @@ struct BuildOptions {
   std::map<std::string, std::filesystem::path> oci_layouts;  ///< Name to OCI layout directory.
   /// `-f -`: the Dockerfile is read from stdin, and locals has no "dockerfile".
   bool dockerfile_from_stdin = false;
+  std::string dockerfile_url;  ///< http or https; empty: it is elsewhere.
   /// --call: answer a question about the Dockerfile and build nothing. The option "requestid" says it
   /// too, and alone is what buildctl has.
   std::optional<CallOptions> call;

@@ -17,7 +17,7 @@ constexpr std::string_view kNotYet = "is not supported yet";
 constexpr std::array kBuildFlags = {
     Flag{"tag", 't', FlagKind::kValue, "NAME", "name of the image; may be repeated"},
     Flag{"file", 'f', FlagKind::kValue, "FILE",
-         "the Dockerfile (default: CONTEXT/Dockerfile; - is stdin)"},
+         "the Dockerfile: a path (default: CONTEXT/Dockerfile), a URL; - is stdin"},
     Flag{"target", 0, FlagKind::kValue, "STAGE", "build this stage"},
     Flag{"build-arg", 0, FlagKind::kValue, "K[=V]",
          "value of an ARG; from the environment without =V"},
@@ -213,8 +213,12 @@ class BuildReader {
       build_.dockerfile_from_stdin = true;
       return;
     }
+    if (file.starts_with("http://") || file.starts_with("https://")) {
+      build_.dockerfile_url = file;
+      return;
+    }
     if (file.find("://") != std::string::npos) {
-      throw Error(ErrorKind::kUnsupported, "a Dockerfile from a URL is not supported yet");
+      throw invalid("--file " + file + ": of URLs only those of http and https can be Dockerfiles");
     }
     std::filesystem::path const path(file);
     build_.locals["dockerfile"] =

@@ -2,11 +2,13 @@
 
 #include <filesystem>
 #include <optional>
+#include <utility>
 
 #include "cli/internal_step.hpp"
 #include "cli/solved_tree.hpp"
 #include "core/base/error.hpp"
 #include "core/base/git_url.hpp"
+#include "ops/http_request.hpp"
 
 namespace cobuild::cli {
 namespace {
@@ -14,6 +16,18 @@ namespace {
 constexpr const char* kDownloaded = "context";
 
 using Kind = dockerfile::RemoteContext::Kind;
+
+Task<std::string> fetch_text(std::string url, Workspace& workspace, InternalStep& step) {
+  ops::HttpRequest request;
+  request.url = std::move(url);
+  request.filename = "Dockerfile";
+  ops::HttpFile const file = co_await workspace.http_files.fetch(request, step);
+  store::LayerChain layers{file.layer};
+  SolvedTree tree(workspace, std::move(layers));
+  auto text = co_await tree.read(file.filename, dockerfile::kDockerfileBytes_max,
+                                 SolvedTree::Rest::kRefuse, step);
+  co_return text.value_or("");
+}
 
 }  // namespace
 
@@ -49,6 +63,13 @@ Task<std::string> read_remote_dockerfile(const dockerfile::ConvertOptions& conve
                                         ": no such file or directory (looked in " +
                                         redact_credentials(convert.remote_context->url) +
                                         "; -f names another file)");
+}
+
+Task<std::string> download_dockerfile(std::string url, Workspace& workspace,
+                                      progress::Sink& progress) {
+  auto fetch = [&workspace, &url](InternalStep& step) { return fetch_text(url, workspace, step); };
+  co_return co_await in_step<std::string>(progress, "[internal] load " + redact_credentials(url),
+                                          fetch);
 }
 
 }  // namespace cobuild::cli

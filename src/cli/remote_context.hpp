@@ -1,6 +1,7 @@
 #pragma once
 
-/// Main contexts that are repositories or downloads (F1.10.2, F1.10.7, F1.10.8, F1.10.11).
+/// Main contexts that are repositories or downloads (F1.10.2, F1.10.7, F1.10.8, F1.10.11), and Dockerfiles
+/// that are downloads.
 
 #include <string>
 
@@ -21,5 +22,9 @@ Task<void> settle_remote_context(dockerfile::ConvertOptions& convert, Workspace&
 Task<std::string> read_remote_dockerfile(const dockerfile::ConvertOptions& convert,
                                          Workspace& workspace, progress::Sink& progress,
                                          solve::StepSink& step);
+
+/// The Dockerfile at `url`. A step of its own. \throws Error kInvalidInput when it is too long, and what
+/// downloading throws.
+Task<std::string> download_dockerfile(std::string url, Workspace& workspace, progress::Sink& progress);
 
 }  // namespace cobuild::cli

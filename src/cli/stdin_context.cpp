@@ -114,7 +114,8 @@ Task<void> take_stdin_context(BuildOptions& options, Workspace& workspace) {
     throw Error(ErrorKind::kInvalidInput,
                 "the context on stdin is empty: pipe in a tar archive or a Dockerfile");
   }
-  if (options.frontend_options.contains("filename") || options.locals.contains("dockerfile")) {
+  if (options.frontend_options.contains("filename") || options.locals.contains("dockerfile") ||
+      !options.dockerfile_url.empty()) {
     throw Error(ErrorKind::kInvalidInput,
                 "ambiguous Dockerfile source: both stdin and flag correspond to Dockerfiles");
   }

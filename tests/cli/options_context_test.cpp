@@ -55,6 +55,17 @@ TEST(ContextOptions, TheDockerfileOfARemoteContextIsInIt) {
   EXPECT_EQ(piped.frontend_options.at("dockerfilekey"), "dockerfile");
 }
 
+TEST(ContextOptions, ADockerfileMayBeDownloaded) {
+  for (const char* context : {".", "-", "https://h/r.git"}) {
+    auto const build = parse_build({"-f", "https://h/d/Dockerfile", context});
+    EXPECT_EQ(build.dockerfile_url, "https://h/d/Dockerfile") << context;
+    EXPECT_FALSE(build.locals.contains("dockerfile")) << context;
+    EXPECT_FALSE(build.frontend_options.contains("filename")) << context;
+  }
+  EXPECT_EQ(parse_build({"-f", "https://h/d", "https://h/r.git"}).frontend_options.at("dockerfilekey"), "dockerfile");
+  EXPECT_THAT(error_of({"-f", "ftp://h/Dockerfile", "."}), HasSubstr("of URLs only those of http and https"));
+}
+
 TEST(ContextOptions, StandardInputIsOneThing) {
   auto const build = parse_build({"-f", "sub/Other", "-"});
   EXPECT_TRUE(build.context_from_stdin);

@@ -3,7 +3,8 @@
 
 Files of DIRECTORY, with an ETag and Last-Modified; what is below /git/ as repositories, by git http-backend. Below
 /private/ and /git/private/ only with the header "Authorization: basic" of x-access-token:secret. Paths that end in
-/gone answer 404, /busy answers 503 twice and then the file "busy". Each request is a line of LOG-FILE.
+/gone answer 404, /busy answers 503 twice and then the file "busy". Files below /undated/ have no Last-Modified. Each
+request is a line of LOG-FILE.
 """
 
 import base64
@@ -65,7 +66,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.reply(404)
         body = file.read_bytes()
         tag = '"' + hashlib.sha256(body).hexdigest()[:16] + '"'
-        headers = [("ETag", tag), ("Last-Modified", email.utils.formatdate(int(file.stat().st_mtime), usegmt=True))]
+        headers = [("ETag", tag)]
+        if not path.startswith("/undated/"):
+            headers.append(("Last-Modified", email.utils.formatdate(int(file.stat().st_mtime), usegmt=True)))
         if self.headers.get("If-None-Match") == tag:
             return self.reply(304, headers)
         return self.reply(200, headers, body)

@@ -68,6 +68,24 @@ printf 'FROM scratch\nCOPY x /\n' >"$WORK/df"
 fails cobuild_stdin "$WORK/df" build -
 says '"/x": not found'
 
+# A Dockerfile by HTTP, for contexts of all kinds.
+printf 'FROM scratch\nCOPY one /two\n' >"$WORK/web/Other"
+fails build -f "$WEB/Other" "$WORK/tree"
+says "[internal] load $WEB/Other"
+says '"/one": not found'
+rm "$WORK/tree/.dockerignore"
+ok build -f "$WEB/Other" -o "type=local,dest=$WORK/url1" "$WORK/tree"
+equal "$(cat "$WORK/url1/two")" 1
+ok build -f "$WEB/Other" -o "type=local,dest=$WORK/url2" "$WEB/context.tar"
+equal "$(cat "$WORK/url2/two")" 1
+ok cobuild_stdin "$WORK/web/context.tar" build --progress plain -f "$WEB/Other" -o "type=local,dest=$WORK/url3" -
+equal "$(cat "$WORK/url3/two")" 1
+fails build -f "$WEB/gone" "$CONTEXT"
+one_error
+says "invalid response status 404"
+fails cobuild_stdin "$WORK/df" build -f "$WEB/Other" -
+says "ambiguous Dockerfile source"
+
 # By name (F1.10.16, F1.10.18): a directory with its own .dockerignore, a repository, a file, a stage, nothing, a layout.
 mkdir -p "$WORK/named/deep"
 echo kept >"$WORK/named/kept"
@@ -92,6 +110,48 @@ absent "$WORK/named1/dir/ignored"
 cmp "$WORK/named1/stage" "$CONTEXT/Dockerfile"
 says "[context dir] load .dockerignore"
 says "[context dir] load from client"
+
+# SOURCE_DATE_EPOCH names one of them: its time is that of the result, and the number is what steps see.
+created() { json "$1" 'j["created"]'; }
+config_of() {
+  rm -rf "$WORK/dated"
+  ok build --build-arg "SOURCE_DATE_EPOCH=$1" -o "type=oci,tar=false,dest=$WORK/dated" "${@:2}"
+  CONFIG=$(created_in "$WORK/dated")
+}
+created_in() {
+  local manifest config
+  manifest=$(json "$1/index.json" 'j["manifests"][0]["digest"][7:]')
+  config=$(json "$1/blobs/sha256/$manifest" 'j["config"]["digest"][7:]')
+  created "$1/blobs/sha256/$config"
+}
+printf 'FROM scratch AS packed\nADD %s /\nFROM scratch\nARG SOURCE_DATE_EPOCH\nCOPY Dockerfile /$SOURCE_DATE_EPOCH\n' \
+  "$WEB/undated/context.tar" >"$CONTEXT/Dockerfile"
+mkdir -p "$WORK/web/undated"
+touch -d @1500000000 "$WORK/tree/dockerfile"
+touch -d @1400000000 "$WORK/tree/one" "$WORK/tree/sub/Other"
+tar -C "$WORK/tree" -cf "$WORK/web/undated/context.tar" .
+cp "$CONTEXT/Dockerfile" "$WORK/web/undated/plain"
+config_of repo --build-context "repo=$WEB/git/main.git" "$CONTEXT"
+equal "$CONFIG" 2020-01-02T03:04:05Z
+says "COPY Dockerfile /1577934245"
+says "[internal] resolve SOURCE_DATE_EPOCH named context repo"
+config_of file --build-context "file=$WEB/file.txt" "$CONTEXT"
+equal "$CONFIG" 2001-09-09T01:46:40Z
+config_of packed "$CONTEXT"
+equal "$CONFIG" 2017-07-14T02:40:00Z
+config_of context "$WEB/git/main.git"
+equal "$CONFIG" 2020-01-02T03:04:05Z
+config_of context "$WEB/undated/context.tar"
+equal "$CONFIG" 2017-07-14T02:40:00Z
+config_of context "$CONTEXT"
+says "COPY Dockerfile /"
+says_not "COPY Dockerfile /1"
+fails build --build-arg SOURCE_DATE_EPOCH=nobody "$CONTEXT"
+one_error
+says "invalid SOURCE_DATE_EPOCH: nobody"
+fails build --build-arg SOURCE_DATE_EPOCH=gone --build-context "gone=$WEB/gone" "$CONTEXT"
+one_error
+says "invalid response status 404"
 
 # Only what is used of a named directory is read (F1.10.15, F1.7.26).
 chmod 000 "$WORK/named/deep/unread"
