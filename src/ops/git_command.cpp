@@ -1,5 +1,7 @@
 #include "ops/git_command.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdlib>
@@ -42,10 +44,22 @@ std::string quote_path(const std::string& path) {
 
 std::string ssh_command(const GitSurroundings& surroundings) {
   std::string command = "ssh -F /dev/null -o BatchMode=yes -o ConnectTimeout=30";
-  if (surroundings.ssh_known_hosts.empty()) {
-    return command + " -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null";
+  if (!surroundings.ssh_known_hosts.empty()) {
+    return command + " -o UserKnownHostsFile=" + quote_path(surroundings.ssh_known_hosts.string());
   }
-  return command + " -o UserKnownHostsFile=" + quote_path(surroundings.ssh_known_hosts.string());
+  // New ones go into the first file, which is ours.
+  command += " -o StrictHostKeyChecking=accept-new -o UserKnownHostsFile=" +
+             quote_path((surroundings.directory / "new_hosts").string());
+  if (surroundings.ssh_user_hosts.empty()) return command;
+  return command + "' '" + quote_path(surroundings.ssh_user_hosts.string());
+}
+
+/// Of the user who builds: in a user namespace ssh would look for that of root.
+std::filesystem::path find_user_hosts() {
+  const char* const home = std::getenv("HOME");
+  if (home == nullptr || *home != '/') return {};
+  std::filesystem::path file = std::filesystem::path(home) / ".ssh" / "known_hosts";
+  return ::access(file.c_str(), R_OK) == 0 ? file : std::filesystem::path();
 }
 
 std::string allowed_protocols(GitTransports transports) {
@@ -110,6 +124,7 @@ GitSurroundings find_git(const std::filesystem::path& directory) {
   GitSurroundings surroundings;
   surroundings.program = *program;
   surroundings.directory = directory;
+  surroundings.ssh_user_hosts = find_user_hosts();
   for (const char* name : kPassedVariables) {
     if (const char* const value = std::getenv(name)) {
       surroundings.environment.push_back(std::string(name) + "=" + value);

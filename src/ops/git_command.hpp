@@ -43,7 +43,10 @@ struct GitSurroundings {
   /// Configuration that is secret.
   std::vector<std::pair<std::string, Secret>> secret_config;
   std::filesystem::path ssh_socket;       ///< Empty: no agent.
-  std::filesystem::path ssh_known_hosts;  ///< Empty: any host key is taken.
+  std::filesystem::path ssh_known_hosts;  ///< What a source says: no other key is taken. Empty: nothing.
+  /// Else those of the user: a host in there must have that key, any key of other ones is taken, as BuildKit
+  /// does for all hosts. Empty: there are none.
+  std::filesystem::path ssh_user_hosts;
 };
 
 /// The git on PATH with what of our environment it may see. \throws Error kUnsupported, with the

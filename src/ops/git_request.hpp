@@ -25,7 +25,7 @@ struct GitRequest {
   bool fetch_by_commit = false;
   std::string auth_header_secret;
   std::string auth_token_secret;
-  std::string known_hosts;    ///< Of ssh, as the file has them; empty: any host key is taken.
+  std::string known_hosts;    ///< Of ssh, as the file has them; empty: \see GitSurroundings.
   std::string ssh_socket_id;  ///< Of --ssh; empty: none.
 };
 

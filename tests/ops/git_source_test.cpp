@@ -193,6 +193,27 @@ TEST(GitCommand, SeesNobodysConfigurationAndNoSecretsAreArguments) {
   EXPECT_THAT(git_environment(git, local), Contains("GIT_ALLOW_PROTOCOL=none"));
 }
 
+/// What git is told to run for ssh.
+std::string ssh_command_of(const GitSurroundings& git) {
+  for (const std::string& variable : git_environment(git, {{"fetch"}, {}, {}, GitTransports::kNetwork})) {
+    if (variable.starts_with("GIT_SSH_COMMAND=")) return variable;
+  }
+  return "";
+}
+
+TEST(GitCommand, HostsThatTheUserKnowsMustHaveTheirKeys) {
+  GitSurroundings git;
+  git.directory = "/scratch";
+  EXPECT_THAT(ssh_command_of(git), HasSubstr("-o StrictHostKeyChecking=accept-new "
+                                             "-o UserKnownHostsFile='\"/scratch/new_hosts\"'"));
+  git.ssh_user_hosts = "/home/it's me/.ssh/known_hosts";
+  EXPECT_THAT(ssh_command_of(git), HasSubstr("'\"/scratch/new_hosts\"'' ''\"/home/it'\\''s me/.ssh/known_hosts\"'"));
+  git.ssh_known_hosts = "/scratch/known_hosts";
+  EXPECT_THAT(ssh_command_of(git), HasSubstr("-o UserKnownHostsFile='\"/scratch/known_hosts\"'"));
+  EXPECT_THAT(ssh_command_of(git), Not(HasSubstr("accept-new")));
+  EXPECT_THAT(ssh_command_of(git), Not(HasSubstr("/home")));
+}
+
 TEST(GitCommand, WordsOfGitHaveAKind) {
   EXPECT_EQ(git_failure_kind("fatal: Authentication failed for 'x'"), ErrorKind::kDenied);
   EXPECT_EQ(git_failure_kind("fatal: could not read Username for 'x': terminal prompts disabled"), ErrorKind::kDenied);
