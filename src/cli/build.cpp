@@ -38,6 +38,7 @@
 #include "core/sys/file_io.hpp"
 #include "oci/export_image.hpp"
 #include "ops/exec/sandbox.hpp"
+#include "ops/exec_op.hpp"
 #include "ops/local_source.hpp"
 #include "ops/resolver.hpp"
 
@@ -89,26 +90,33 @@ Plan make_plan(FrontendResult frontend) {
   return plan;
 }
 
-/// What needs an --allow and has none is refused before anything runs (F7.5.3, F10.66).
-void check_entitlements(const llb::Graph& graph, const BuildOptions& options) {
+/// The entitlement that a step needs and has not; null: none.
+const char* missing_entitlement(const pb::ExecOp& exec, const BuildOptions& options) {
   auto const allowed = [&options](std::string_view name) {
-    return std::find(options.entitlements.begin(), options.entitlements.end(), name) !=
-           options.entitlements.end();
+    return std::ranges::find(options.entitlements, name) != options.entitlements.end();
   };
+  if (exec.security() == pb::INSECURE && !allowed("security.insecure")) return "security.insecure";
+  if (exec.network() == pb::HOST && !allowed("network.host")) return "network.host";
+  return nullptr;
+}
+
+/// What needs an --allow and has none is refused before anything runs (F7.5.3, F7.5.4, F10.66).
+void check_entitlements(const llb::Graph& graph, const BuildOptions& options, ops::CdiDevices& devices) {
   for (const auto& vertex : graph.vertices) {
     if (!vertex->op.has_exec()) continue;
-    const char* missing = nullptr;
-    if (vertex->op.exec().network() == pb::HOST && !allowed("network.host")) {
-      missing = "network.host";
+    try {
+      if (const char* const missing = missing_entitlement(vertex->op.exec(), options)) {
+        throw Error(ErrorKind::kDenied,
+                    std::string(missing) + " is not allowed: --allow " + missing + " grants it");
+      }
+      if (!vertex->op.exec().cdidevices().empty()) {
+        static_cast<void>(devices.find(ops::device_requests(vertex->op.exec())));
+      }
+    } catch (const Error& refusal) {
+      Error error = refusal.with_context("failed to load LLB");
+      for (const SourceSpan& span : vertex->spans) error = error.with_span(span);
+      throw error;
     }
-    if (vertex->op.exec().security() == pb::INSECURE && !allowed("security.insecure")) {
-      missing = "security.insecure";
-    }
-    if (missing == nullptr) continue;
-    Error error(ErrorKind::kDenied, "failed to load LLB: " + std::string(missing) +
-                                        " is not allowed: --allow " + missing + " grants it");
-    for (const SourceSpan& span : vertex->spans) error = error.with_span(span);
-    throw error;
   }
 }
 
@@ -128,13 +136,14 @@ std::vector<std::string> cache_mounts_to_clear(const std::vector<llb::Graph>& gr
 }
 
 /// A graph is what the frontend or the user gave; an empty definition is scratch.
-llb::Graph load_graph(const pb::Definition& definition, const BuildOptions& options) {
+llb::Graph load_graph(const pb::Definition& definition, const BuildOptions& options,
+                      ops::CdiDevices& devices) {
   Timings::Span const span(Phase::kParse);
   if (definition.def().empty()) return {};
   llb::LoadOptions load_options;
   load_options.default_platform = llb::host_platform();
   llb::Graph graph = llb::load(definition, load_options);
-  check_entitlements(graph, options);
+  check_entitlements(graph, options, devices);
   return graph;
 }
 
@@ -146,7 +155,7 @@ Task<void> solve_targets(Plan& plan, const BuildOptions& options, Workspace& wor
   std::vector<llb::Graph> graphs;
   std::vector<llb::Edge> edges;
   for (const pb::Definition& definition : plan.definitions) {
-    graphs.push_back(load_graph(definition, options));
+    graphs.push_back(load_graph(definition, options, workspace.devices));
     if (graphs.back().result.vertex) edges.push_back(graphs.back().result);
   }
   if (auto ids = cache_mounts_to_clear(graphs); !ids.empty()) {

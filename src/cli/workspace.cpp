@@ -116,8 +116,9 @@ Workspace::Workspace(Runtime& runtime_, const BuildOptions& options, const ops::
       sealer(runtime.pool(), *store, fetcher),
       container_runtime(make_runtime(runtime.pool(), *store, sandbox)),
       emulation(runtime.loop().get_executor(), sandbox),
+      devices(ops::CdiDevices::default_directories(), ops::DeviceGrants::parse(options.entitlements)),
       services{runtime.pool(), *store, *snapshotter, fetcher, *container_runtime, &emulation,
-               &secrets, &ssh_agents} {
+               &secrets, &ssh_agents, &devices} {
   store->set_reachable([this](const std::string& source) { return sources.can_fetch(source); });
   auto find_secret = [this](const std::string& id) { return secrets.find(id); };
   http_files.set_secrets(find_secret);

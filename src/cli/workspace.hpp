@@ -62,6 +62,7 @@ class Workspace {
   ops::Sealer sealer;
   std::unique_ptr<ops::ContainerRuntime> container_runtime;
   ops::Emulation emulation;
+  ops::CdiDevices devices;
   ops::Services services;
 };
 

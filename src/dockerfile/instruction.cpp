@@ -123,8 +123,7 @@ RunCommand parse_run(const Statement& statement) {
   command.line = parse_command_line(statement);
   command.mounts = flags.values("mount");
   for (const std::string& mount : command.mounts) command.mount_froms.push_back(parse_mount_from(mount));
-  command.devices = flags.values("device");
-  for (const std::string& device : command.devices) check_device(device);
+  for (const std::string& device : flags.values("device")) command.devices.push_back(parse_run_device(device));
   std::string const network = flags.find("network").value_or("default");
   if (network == "none") {
     command.network = pb::NONE;

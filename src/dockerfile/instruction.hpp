@@ -9,6 +9,7 @@
 
 #include "core/llb/ops.pb.h"
 #include "dockerfile/lint.hpp"
+#include "dockerfile/run_flags.hpp"
 #include "dockerfile/statement.hpp"
 #include "oci/spec/image_config.hpp"
 
@@ -69,7 +70,7 @@ struct RunCommand {
   CommandLine line;
   std::vector<std::string> mounts;       ///< --mount, as written.
   std::vector<std::string> mount_froms;  ///< The `from` of each; "" for none.
-  std::vector<std::string> devices;
+  std::vector<RunDevice> devices;
   pb::NetMode network = pb::UNSET;
   bool network_given = false;
   pb::SecurityMode security = pb::SANDBOX;

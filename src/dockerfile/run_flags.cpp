@@ -223,24 +223,25 @@ RunMount parse_run_mount(const std::string& text, const WordExpander& expand) {
   return reader.finish();
 }
 
-void check_device(const std::string& text) {
-  std::string name;
+RunDevice parse_run_device(const std::string& text) {
+  RunDevice device;
   for (const std::string& field : fields_of(text, "devices")) {
     auto const [word, value] = cut(field, '=');
     std::string const key = to_lower(word);
     if (key == "required") {
-      if (value) static_cast<void>(parse_flag(key, std::string(*value)));
+      device.required = !value || parse_flag(key, std::string(*value));
     } else if (value && key == "name") {
-      if (!name.empty()) fail("device name already set to " + name);
-      name = *value;
-    } else if (name.empty()) {
-      name = field;
+      if (!device.name.empty()) fail("device name already set to " + device.name);
+      device.name = *value;
+    } else if (device.name.empty()) {
+      device.name = field;
     } else if (value) {
       fail_unknown("unexpected key '" + key + "' in '" + field + "'", key, {"name", "required"});
     } else {
       fail("invalid field '" + field + "' must be a key=value pair");
     }
   }
+  return device;
 }
 
 }  // namespace cobuild::dockerfile

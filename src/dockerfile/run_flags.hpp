@@ -41,7 +41,13 @@ using WordExpander = std::function<std::string(const std::string&)>;
 /// throws.
 [[nodiscard]] RunMount parse_run_mount(const std::string& text, const WordExpander& expand);
 
+/// One --device.
+struct RunDevice {
+  std::string name;
+  bool required = false;
+};
+
 /// \throws Error kInvalidInput with BuildKit's message when `text` is no value of --device.
-void check_device(const std::string& text);
+[[nodiscard]] RunDevice parse_run_device(const std::string& text);
 
 }  // namespace cobuild::dockerfile

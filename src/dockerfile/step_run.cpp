@@ -66,10 +66,6 @@ void StepBuilder::apply_to(const RunCommand& command) {
   }
   LentMounts lent;
   add_mounts(mounts, exec, lent);
-  if (!command.devices.empty()) {
-    throw Error(ErrorKind::kInvalidInput,
-                "device feature is only supported in Dockerfile frontend 1.14.0-labs or later");
-  }
   if (conversion_.options.shm_size_bytes > 0) {
     ExecNode::Mount shm;
     shm.mount.set_dest("/dev/shm");
@@ -172,6 +168,12 @@ void StepBuilder::fill_meta(const RunCommand& command, const std::vector<std::st
   if (exec.op.network() != pb::UNSET) add_cap(node, "exec.meta.network");
   exec.op.set_security(command.security);
   if (command.security == pb::INSECURE) add_cap(node, "exec.meta.security");
+  for (const RunDevice& device : command.devices) {
+    pb::CDIDevice& wanted = *exec.op.add_cdidevices();
+    wanted.set_name(device.name);
+    wanted.set_optional(!device.required);
+  }
+  if (!command.devices.empty()) add_cap(node, "exec.meta.cdi");
   add_cap(node, "exec.meta.base");
   add_cap(node, "exec.meta.setsdefaultpath");
 }

@@ -103,10 +103,17 @@ class ExecOp final : public solve::Op {
     spec.cgroup_parent = meta.cgroupparent();
     spec.remove_mount_stubs_recursive = meta.removemountstubsrecursive();
     const pb::LinuxResources& limits = vertex_->metadata.linux_resources();
+    add_devices(spec);
     spec.resources = ResourceLimits{limits.memory(),    limits.memoryswap(), limits.cpushares(),
                                     limits.cpuperiod(), limits.cpuquota(),   limits.cpusetcpus(),
                                     limits.cpusetmems()};
     return spec;
+  }
+
+  void add_devices(ContainerSpec& spec) const {
+    if (exec().cdidevices().empty()) return;
+    if (services_.devices == nullptr) throw Error(ErrorKind::kInternal, "devices, and nobody to ask for them");
+    services_.devices->inject(device_requests(exec()), spec);
   }
 
   [[nodiscard]] ContainerUser find_user(int root) const {
@@ -139,6 +146,12 @@ class ExecOp final : public solve::Op {
 std::unique_ptr<solve::Op> make_exec_op(const Services& services,
                                         std::shared_ptr<const llb::Vertex> vertex) {
   return std::make_unique<ExecOp>(services, std::move(vertex));
+}
+
+std::vector<DeviceRequest> device_requests(const pb::ExecOp& exec) {
+  std::vector<DeviceRequest> requests;
+  for (const pb::CDIDevice& device : exec.cdidevices()) requests.push_back({device.name(), device.optional()});
+  return requests;
 }
 
 std::string describe_failure(const pb::Meta& meta, const ExitStatus& status) {

@@ -26,4 +26,7 @@ namespace cobuild::ops {
 [[nodiscard]] std::vector<std::string> process_environment(const pb::Meta& meta,
                                                            const pb::Platform& platform);
 
+/// What it says with --device.
+[[nodiscard]] std::vector<DeviceRequest> device_requests(const pb::ExecOp& exec);
+
 }  // namespace cobuild::ops

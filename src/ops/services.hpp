@@ -6,6 +6,7 @@
 
 #include "core/store/snapshotter.hpp"
 #include "core/store/store.hpp"
+#include "ops/exec/cdi_devices.hpp"
 #include "ops/exec/container.hpp"
 #include "ops/exec/emulation.hpp"
 #include "ops/layer_files.hpp"
@@ -24,6 +25,7 @@ struct Services {
   Emulation* emulation = nullptr;       ///< Null: what is foreign is just tried.
   const Secrets* secrets = nullptr;     ///< --secret; null: none.
   const SshAgents* ssh_agents = nullptr;  ///< --ssh; null: none.
+  CdiDevices* devices = nullptr;          ///< For --device; null: none.
 };
 
 }  // namespace cobuild::ops

@@ -189,9 +189,19 @@ TEST(RunMount, AgentsAreInTheEnvironmentUnlessThatIsSet) {
   EXPECT_EQ(error_of("FROM scratch\nRUN --mount=type=ssh,source=/x y"), "ssh does not support source");
 }
 
-TEST(RunDevice, IsForAnotherFrontend) {
-  EXPECT_EQ(error_of("FROM scratch\nRUN --device=vendor.com/gpu=all y"),
-            "device feature is only supported in Dockerfile frontend 1.14.0-labs or later");
+TEST(RunDevice, IsAskedForByName) {
+  auto const exec = last_exec(convert(
+      "FROM scratch\nRUN --device=vendor.com/gpu=all --device=vendor.com/x,required --device=name=a,required=false y"));
+  ASSERT_EQ(exec.cdidevices_size(), 3);
+  EXPECT_EQ(exec.cdidevices(0).name(), "vendor.com/gpu=all");
+  EXPECT_TRUE(exec.cdidevices(0).optional());
+  EXPECT_EQ(exec.cdidevices(1).name(), "vendor.com/x");
+  EXPECT_FALSE(exec.cdidevices(1).optional());
+  EXPECT_EQ(exec.cdidevices(2).name(), "a");
+  EXPECT_TRUE(exec.cdidevices(2).optional());
+}
+
+TEST(RunDevice, BadOnesAreRefusedInBuildKitsWords) {
   EXPECT_THAT(error_of("FROM scratch\nRUN --device=a,nam=b y"),
               HasSubstr("unexpected key 'nam' in 'nam=b' (did you mean name?)"));
   EXPECT_THAT(error_of("FROM scratch\nRUN --device=a,required=perhaps y"),

@@ -80,8 +80,8 @@ fails build --opt memory=0 "$CONTEXT"
 says "invalid memory value: 0: must be > 0"
 dockerfile <<DF
 $BASE
-RUN --device=vendor.com/device=x true
+RUN --device=vendor.com/device=x,required true
 DF
 fails build "$CONTEXT"
-says "device feature is only supported in Dockerfile frontend 1.14.0-labs or later"
+says 'required device "vendor.com/device=x" is not registered'
 nothing_left

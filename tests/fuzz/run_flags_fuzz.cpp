@@ -34,7 +34,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     COBUILD_ASSERT(mount.size_bytes >= 0, "a negative size");
   });
   try_it([&] { static_cast<void>(dockerfile::parse_mount_from(text)); });
-  try_it([&] { dockerfile::check_device(text); });
+  try_it([&] { static_cast<void>(dockerfile::parse_run_device(text)); });
   cli::Surroundings surroundings;
   surroundings.environment = [](std::string_view) { return std::nullopt; };
   try_it([&] {

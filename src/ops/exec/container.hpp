@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -79,6 +80,28 @@ struct ContainerMount {
   std::vector<std::string> options;
 };
 
+/// A device of this machine in the container.
+struct ContainerDevice {
+  std::string path;              ///< Absolute, in the container.
+  std::filesystem::path source;  ///< On this machine: what an ordinary user gets bound.
+  char type = '\0';              ///< 'b', 'c' or 'p'; 0: as the source is.
+  std::int64_t major = 0;
+  std::int64_t minor = 0;
+  std::string permissions;  ///< Of "rwm"; empty: all.
+  std::optional<std::uint32_t> mode;
+  std::optional<std::uint32_t> uid;
+  std::optional<std::uint32_t> gid;
+};
+
+/// A program that the OCI runtime runs at some stage: the administrator's, for a device.
+struct ContainerHook {
+  std::string stage;  ///< "createContainer", …
+  std::string path;
+  std::vector<std::string> args;
+  std::vector<std::string> env;
+  std::optional<std::int64_t> timeout_s;
+};
+
 struct ContainerSpec {
   std::filesystem::path rootfs;  ///< A mounted, writable tree: Snapshotter::edit's path.
   bool read_only_rootfs = false;
@@ -91,6 +114,8 @@ struct ContainerSpec {
   std::vector<ExtraHost> extra_hosts;
   std::vector<ContainerMount>
       mounts;  ///< Parents before children; of one destination the last wins.
+  std::vector<ContainerDevice> devices;
+  std::vector<ContainerHook> hooks;
   NetworkMode network = NetworkMode::kDefault;
   SecurityMode security = SecurityMode::kSandbox;
   std::vector<Ulimit> ulimits;

@@ -99,6 +99,15 @@ bool may_make_cgroups() {
   return ::access("/sys/fs/cgroup/devices", W_OK) == 0;
 }
 
+/// Nobody may make devices in a user namespace, but those of the machine can be shown.
+void bind_devices(ContainerSpec& spec) {
+  for (ContainerDevice& device : std::exchange(spec.devices, {})) {
+    ContainerMount& mount = spec.mounts.emplace_back();
+    mount.destination = std::move(device.path);
+    mount.source = std::move(device.source);
+  }
+}
+
 class OciRuntime final : public ContainerRuntime {
  public:
   OciRuntime(asio::thread_pool& pool, Sandbox sandbox, OciRuntimeOptions options)
@@ -132,7 +141,10 @@ class OciRuntime final : public ContainerRuntime {
   }
 
   Task<ExitStatus> run(ContainerSpec spec, OutputCallback output) override {
-    if (sandbox_.rootless()) check_ulimits(spec.ulimits);
+    if (sandbox_.rootless()) {
+      check_ulimits(spec.ulimits);
+      bind_devices(spec);
+    }
     if (spec.args.empty()) throw Error(ErrorKind::kInvalidInput, "a step without a command");
     auto shared = std::make_shared<const ContainerSpec>(std::move(spec));
     Attempt attempt = co_await try_run(shared, output);

@@ -303,9 +303,21 @@ std::string cgroup_path(const ContainerSpec& container, const SpecEnvironment& e
 }
 
 json::array device_rules(const ContainerSpec& container) {
-  if (!insecure(container)) return {json::object{{"allow", false}, {"access", "rwm"}}};
-  return {json::object{{"allow", true}, {"type", "c"}, {"access", "rwm"}},
-          json::object{{"allow", true}, {"type", "b"}, {"access", "rwm"}}};
+  if (insecure(container)) {
+    return {json::object{{"allow", true}, {"type", "c"}, {"access", "rwm"}},
+            json::object{{"allow", true}, {"type", "b"}, {"access", "rwm"}}};
+  }
+  json::array rules{json::object{{"allow", false}, {"access", "rwm"}}};
+  for (const ContainerDevice& device : container.devices) {
+    if (device.type != 'b' && device.type != 'c') continue;
+    rules.push_back(
+        json::object{{"allow", true},
+                     {"type", std::string_view(&device.type, 1)},
+                     {"major", device.major},
+                     {"minor", device.minor},
+                     {"access", device.permissions.empty() ? "rwm" : device.permissions}});
+  }
+  return rules;
 }
 
 json::object resources_of(const ContainerSpec& container) {
@@ -342,6 +354,35 @@ json::array insecure_devices(const SpecEnvironment& environment) {
   return devices;
 }
 
+void add_asked_for(json::array& devices, const ContainerSpec& container) {
+  for (const ContainerDevice& device : container.devices) {
+    json::object node{{"path", device.path}, {"type", std::string_view(&device.type, 1)}};
+    if (device.type != 'p') {
+      node["major"] = device.major;
+      node["minor"] = device.minor;
+    }
+    if (device.mode) node["fileMode"] = *device.mode;
+    if (device.uid) node["uid"] = *device.uid;
+    if (device.gid) node["gid"] = *device.gid;
+    devices.push_back(std::move(node));
+  }
+}
+
+/// By stage, in their order.
+json::object hooks_of(const ContainerSpec& container) {
+  json::object hooks;
+  for (const ContainerHook& hook : container.hooks) {
+    json::object entry{{"path", hook.path}};
+    if (!hook.args.empty()) entry["args"] = strings(hook.args);
+    if (!hook.env.empty()) entry["env"] = strings(hook.env);
+    if (hook.timeout_s) entry["timeout"] = *hook.timeout_s;
+    json::value& stage = hooks[hook.stage];
+    if (!stage.is_array()) stage = json::array();
+    stage.get_array().push_back(std::move(entry));
+  }
+  return hooks;
+}
+
 template <class Range>
 json::array guarded_paths(const Range& paths, const SpecEnvironment& environment) {
   json::array result;
@@ -359,10 +400,11 @@ json::object linux_of(const ContainerSpec& container, const SpecEnvironment& env
     result["cgroupsPath"] = cgroup_path(container, environment);
     result["resources"] = resources_of(container);
   }
-  if (insecure(container)) {
-    if (!environment.rootless) result["devices"] = insecure_devices(environment);
-    return result;
-  }
+  json::array devices;
+  if (insecure(container) && !environment.rootless) devices = insecure_devices(environment);
+  if (!environment.rootless) add_asked_for(devices, container);
+  if (!devices.empty()) result["devices"] = std::move(devices);
+  if (insecure(container)) return result;
   result["seccomp"] = seccomp_profile(sandbox_capabilities());
   result["maskedPaths"] = guarded_paths(kMaskedPaths, environment);
   result["readonlyPaths"] = guarded_paths(kReadonlyPaths, environment);
@@ -381,6 +423,7 @@ json::object runtime_spec(const ContainerSpec& container, const SpecEnvironment&
                     {"hostname", hostname},
                     {"mounts", mounts_of(container, environment)},
                     {"linux", linux_of(container, environment)}};
+  if (!container.hooks.empty()) spec["hooks"] = hooks_of(container);
   if (!environment.seccomp_program.empty() && !insecure(container)) {
     spec["annotations"] = json::object{{"run.oci.seccomp_bpf_data", environment.seccomp_program}};
   }

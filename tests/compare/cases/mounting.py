@@ -128,7 +128,7 @@ RUN --security=insecure true
 case("device", "F1.6.22", """
 FROM base
 RUN --device=x true
-""")
+""", flaw="is built without devices")
 case("force_network_none", "F1.11.18", """
 FROM base
 RUN grep -c eth /proc/net/dev > /n; true
