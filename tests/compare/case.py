@@ -64,6 +64,9 @@ class Case:
     pending: str | None = None  # what is not built yet: the case may fail
     root: bool = False  # an ordinary user cannot do what it does
     flaw: str | None = None  # of BuildKit, for which we differ: then that is what is expected
+    # A second build with these words as well, and with these files changed: what of it is CACHED counts, too.
+    again: list | None = None
+    changes: dict = field(default_factory=dict)
     group: str = ""
 
 
@@ -97,19 +100,25 @@ def _make(path, entry):
     return entry
 
 
-def write_context(case, root, registry):
+def write_context(case, root, fill_in):
     """Makes the case's files below `root`, with the modes and times that they are to have."""
     root.mkdir(parents=True)
     files = dict(case.files)
     if isinstance(case.dockerfile, str):
-        text = case.dockerfile.replace("@REGISTRY@", registry.host).replace("@DIGEST@", registry.tags["base", "latest"])
-        files["Dockerfile"] = text
+        files["Dockerfile"] = fill_in(case.dockerfile)
     elif case.dockerfile is not None:
         files["Dockerfile"] = case.dockerfile
+    write_files(files, root, fill_in)
+
+
+def write_files(files, root, fill_in):
+    files = {name: fill_in(content) if isinstance(content, str) else content for name, content in files.items()}
     modes, times = {}, {}
     for name, entry in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_symlink() or path.is_file():
+            path.unlink()
         if isinstance(entry, Hard):
             os.link(root / entry.to, path)
             continue

@@ -24,7 +24,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import cases, images
+from . import cases, images, web
 from .builders import BuildKit, Cobuild
 from .case import CASES, write_context
 from .facts import Times, flattened
@@ -82,28 +82,56 @@ def differences(case, ours, theirs):
     return found
 
 
+class Servers:
+    """What the cases need, with names for what is another one at each time."""
+
+    def __init__(self, work):
+        self.registry = images.Registry()
+        self.web = web.Web(work / "web")
+        self.names = {"@REGISTRY@": self.registry.host, "@WEBHOST@": self.web.host}
+        self.values = {"@WEB@": self.web.url, "@DIGEST@": self.registry.tags["base", "latest"], **self.names}
+        self.values |= {f"@COMMIT-{name}@": commit for name, commit in self.web.commits.items()}
+
+    def fill_in(self, text):
+        for name, value in self.values.items():
+            text = text.replace(name, value)
+        return text
+
+    def mask(self, text):
+        for name, value in self.names.items():
+            text = text.replace(value, name)
+        return text
+
+    def close(self):
+        self.web.close()
+        self.registry.close()
+
+
 class Comparison:
     def __init__(self, work, arguments):
         # A clock that was read before any build; times in layers are whole seconds.
         times = Times(int(time.time()) - 1)
         self.work, self.arguments = work, arguments
-        self.registry = images.Registry()
+        self.servers = Servers(work)
         self.golden = Golden()
         self.buildkit = None
-        self.cobuild = Cobuild(work, self.registry, times, arguments.cobuild, arguments.user)
+        self.cobuild = Cobuild(work, self.servers, times, arguments.cobuild, arguments.user)
         if arguments.user:
             shutil.chown(work, arguments.user)
             shutil.chown(self.cobuild.work, arguments.user)
         if arguments.live or arguments.record:
-            self.buildkit = BuildKit(work, self.registry, times, os.environ["BUILDKITD"], os.environ["BUILDCTL"])
+            self.buildkit = BuildKit(work, self.servers, times, os.environ["BUILDKITD"], os.environ["BUILDCTL"])
 
     def run(self, case):
         """(outcome, lines) of one case."""
         if case.root and (self.arguments.user or os.geteuid() != 0):
             return "skipped", ["needs root"]
         context = self.work / "contexts" / f"{case.group}.{case.name}"
-        write_context(case, context, self.registry)
+        write_context(case, context, self.servers.fill_in)
         theirs = self.buildkit.build(case, context) if self.buildkit else self.golden.find(case)
+        if self.buildkit and case.changes:
+            shutil.rmtree(context)
+            write_context(case, context, self.servers.fill_in)
         if self.arguments.record:
             self.golden.put(case, theirs)
         if theirs is None:
@@ -127,7 +155,7 @@ class Comparison:
     def close(self):
         if self.buildkit:
             self.buildkit.close()
-        self.registry.close()
+        self.servers.close()
         if self.arguments.record:
             self.golden.write()
 
