@@ -338,6 +338,7 @@ SealedLayer pack_tar(const SealOptions& options, int out_fd,
     tar_hash.write(data);
     tar_bytes += data.size();
     stream.write(data);
+    if (options.after_piece) options.after_piece();
   });
   stream.finish();
   Digest const diff_id = tar_hash.finish();
@@ -374,6 +375,7 @@ SealedLayer pack_stargz(const SealOptions& options, int out_fd,
   write_tar([&](std::span<const std::byte> data) {
     if (options.hash_source) source_hash.write(data);
     writer.write(data);
+    if (options.after_piece) options.after_piece();
   });
   writer.finish();
   stream.finish();

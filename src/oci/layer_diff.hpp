@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -48,6 +49,9 @@ struct SealOptions {
   bool hash_source = false;  ///< For repack_layer().
   /// Threads that may help to compress; \see DeflateStream::Options::pool.
   asio::thread_pool* pool = nullptr;
+  /// Called after each piece of the tar, at most 1 MiB, by the thread that packs; what it throws
+  /// ends the packing. May be empty.
+  std::function<void()> after_piece = {};
 };
 
 /// A layer as a manifest and a config name it.

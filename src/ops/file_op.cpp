@@ -19,6 +19,7 @@
 #include "ops/copy_history.hpp"
 #include "ops/file_actions.hpp"
 #include "ops/local_source.hpp"
+#include "ops/made_on_scratch.hpp"
 #include "ops/op_digest.hpp"
 #include "ops/stoppable.hpp"
 #include "ops/user_lookup.hpp"
@@ -386,6 +387,7 @@ class FileRun {
     attributes.amends = edit->amends;
     store::LayerId const layer =
         co_await services_.store.commit_layer(std::move(edit->layer), std::move(attributes));
+    if (edit->base.empty()) note_made_on_scratch(services_.store, layer);
     solve::Result result;
     result.layers = edit->base;
     result.layers.push_back(layer);

@@ -2,7 +2,7 @@
 
 #include <fcntl.h>
 
-#include <algorithm>
+#include <atomic>
 #include <utility>
 
 #include "core/async/concurrency.hpp"
@@ -13,6 +13,8 @@
 #include "oci/layer_diff.hpp"
 #include "oci/spec/media_type.hpp"
 #include "ops/layer_forms.hpp"
+#include "ops/made_on_scratch.hpp"
+#include "ops/stoppable.hpp"
 
 namespace cobuild::ops {
 namespace {
@@ -20,15 +22,6 @@ namespace {
 /// Layers sealed at once. Each compresses with all of the pool's threads, so this only keeps them
 /// busy while one layer is at its end.
 constexpr std::size_t kSealsMax = 4;
-
-oci::SealOptions seal_options(const SealRequest& request, asio::thread_pool& pool) {
-  oci::SealOptions options;
-  options.compression = request.compression;
-  options.stargz = request.stargz;
-  options.level = request.level;
-  options.pool = &pool;
-  return options;
-}
 
 /// The blob to take as it is, or null when the layer must be packed. Layers from a registry keep
 /// the form that they have there, whatever other exports have made of them; our own are packed as
@@ -66,13 +59,6 @@ oci::ImageLayer image_layer(const store::Layer& layer, const LayerForm& form) {
                          .description = layer.description};
 }
 
-/// A layer of the image: where in the chain its highest layer is, and how many it is made of.
-struct Place {
-  std::size_t position;
-  std::size_t index;  ///< In the image.
-  std::size_t own;
-};
-
 Task<void> keep(std::optional<oci::ImageLayer>& sealed, Task<oci::ImageLayer> sealing) {
   sealed.emplace(co_await std::move(sealing));
 }
@@ -83,20 +69,15 @@ bool amends_the_one_below(store::Store& store, const store::LayerChain& chain,
   return position > 0 && store.get_layer(chain[position]).amends == chain[position - 1];
 }
 
-/// Where the layers of the image are in the chain.
-std::vector<Place> places_of(store::Store& store, const store::LayerChain& chain,
-                             const SealRequest& request) {
-  std::vector<Place> places;
-  for (std::size_t i = 0; i < chain.size(); ++i) {
-    std::size_t own = 1;
-    bool const squashed = request.squash_above && i > *request.squash_above;
-    if (!places.empty() && (squashed || amends_the_one_below(store, chain, i))) {
-      own += places.back().own;
-      places.pop_back();
-    }
-    places.push_back({.position = i, .index = places.size(), .own = own});
+/// Whether the `own` highest layers of `chain` were made on nothing, one by one: what they came to
+/// lie on does not matter then.
+bool need_nothing_below(store::Store& store, const store::LayerChain& chain, std::size_t own) {
+  std::size_t const first = chain.size() - own;
+  for (std::size_t i = first; i < chain.size(); ++i) {
+    bool const amends = i > first && amends_the_one_below(store, chain, i);
+    if (!amends && !is_made_on_scratch(store, chain[i])) return false;
   }
-  return places;
+  return true;
 }
 
 /// All that the blob depends on, beside the layer itself.
@@ -118,22 +99,38 @@ std::string seal_status(const store::Layer& layer) {
 
 }  // namespace
 
-Sealer::Sealer(asio::thread_pool& pool, store::Store& store, LayerFetcher& fetcher)
-    : pool_(pool), store_(store), fetcher_(fetcher) {}
+Sealer::Sealer(asio::thread_pool& pool, store::Store& store, LayerFetcher& fetcher,
+               BackgroundPace* pace)
+    : pool_(pool), store_(store), fetcher_(fetcher), pace_(pace) {}
 
 Task<std::vector<oci::ImageLayer>> Sealer::seal(store::LayerChain chain, SealRequest request,
                                                 solve::StepSink& step) {
-  std::vector<Place> places = places_of(store_, chain, request);
-  std::vector<std::optional<oci::ImageLayer>> sealed(places.size());
+  std::vector<Place> found = places(store_, chain, request);
+  std::vector<std::optional<oci::ImageLayer>> sealed(found.size());
   auto seal_at = [&](Place place) {
     auto const end = chain.begin() + static_cast<std::ptrdiff_t>(place.position) + 1;
     return keep(sealed[place.index],
-                seal_one(store::LayerChain(chain.begin(), end), place.own, request, step));
+                seal_layer(store::LayerChain(chain.begin(), end), place.own, request, step));
   };
-  co_await for_each_bounded(std::move(places), kSealsMax, seal_at);
+  co_await for_each_bounded(std::move(found), kSealsMax, seal_at);
   std::vector<oci::ImageLayer> layers;
   for (auto& layer : sealed) layers.push_back(*std::move(layer));
   co_return layers;
+}
+
+std::vector<Sealer::Place> Sealer::places(store::Store& store, const store::LayerChain& chain,
+                                          const SealRequest& request) {
+  std::vector<Place> places;
+  for (std::size_t i = 0; i < chain.size(); ++i) {
+    std::size_t own = 1;
+    bool const squashed = request.squash_above && i > *request.squash_above;
+    if (!places.empty() && (squashed || amends_the_one_below(store, chain, i))) {
+      own += places.back().own;
+      places.pop_back();
+    }
+    places.push_back({.position = i, .index = places.size(), .own = own});
+  }
+  return places;
 }
 
 oci::ImageLayer Sealer::describe(const store::Layer& layer, const store::LayerBlob& blob) {
@@ -160,8 +157,8 @@ Task<std::optional<oci::ImageLayer>> Sealer::take(store::Layer layer, SealReques
   co_return describe(layer, *blob);
 }
 
-Task<oci::ImageLayer> Sealer::seal_one(store::LayerChain chain, std::size_t own,
-                                       SealRequest request, solve::StepSink& step) {
+Task<oci::ImageLayer> Sealer::seal_layer(store::LayerChain chain, std::size_t own,
+                                         SealRequest request, solve::StepSink& step) {
   store::LayerId const id = chain.back();
   auto const lock = co_await store_.lock("seal " + std::to_string(id.value));
   store::Layer const layer = store_.get_layer(id);
@@ -198,13 +195,12 @@ Task<oci::ImageLayer> Sealer::repack(store::LayerId id, store::LayerBlob blob, S
   }
   store::Layer const layer = store_.get_layer(id);
   store::NewBlob file = co_await store_.new_blob();
-  oci::SealOptions const options = seal_options(request, pool_);
   step.status(seal_status(layer), 0, 0, false);
   UniqueFd const packed = open_file(store_.blob_path(blob.digest), O_RDONLY);
-  auto seal = [&options, from = packed.get(), to = file.fd()] {
+  auto seal = [from = packed.get(), to = file.fd()](const oci::SealOptions& options) {
     return oci::repack_layer(from, options, to);
   };
-  oci::SealedLayer sealed = co_await offload(pool_, seal);
+  oci::SealedLayer sealed = co_await run(request, seal);
   if (sealed.source_diff_id != *layer.diff_id) {
     throw Error(ErrorKind::kCorrupt, "blob " + blob.digest.to_string() + " has not the diff ID " +
                                          layer.diff_id->to_string() + " of its layer");
@@ -232,21 +228,46 @@ Task<oci::ImageLayer> Sealer::keep_blob(store::LayerId id, store::NewBlob file,
   co_return image_layer(store_.get_layer(id), form);
 }
 
+Task<oci::SealedLayer> Sealer::run(SealRequest request,
+                                   std::function<oci::SealedLayer(const oci::SealOptions&)> pack) {
+  auto work = [&](const std::atomic<bool>& stop) {
+    std::optional<PacedWork> paced;
+    if (pace_ != nullptr) paced.emplace(*pace_);
+    oci::SealOptions options;
+    options.compression = request.compression;
+    options.stargz = request.stargz;
+    options.level = request.level;
+    options.pool = pace_ != nullptr ? nullptr : &pool_;
+    options.after_piece = [&stop, &paced] {
+      if (stop.load(std::memory_order_relaxed)) {
+        throw Error(ErrorKind::kCancelled, "sealing a layer");
+      }
+      if (paced) paced->after_piece();
+    };
+    return pack(options);
+  };
+  co_return co_await offload_stoppable(pool_, work);
+}
+
 Task<oci::ImageLayer> Sealer::pack(store::LayerChain chain, SealRequest request, PackMode mode,
                                    solve::StepSink& step) {
   Timings::Span const span(Phase::kSeal);
   store::LayerId const id = chain.back();
   store::Layer const layer = store_.get_layer(id);
+  if (need_nothing_below(store_, chain, mode.own)) {
+    chain.erase(chain.begin(), chain.end() - static_cast<std::ptrdiff_t>(mode.own));
+  }
   auto lowers = co_await fetcher_.directories(std::move(chain), step);
   std::vector<std::filesystem::path> const own(lowers.end() - static_cast<std::ptrdiff_t>(mode.own),
                                                lowers.end());
   lowers.resize(lowers.size() - own.size());
   store::NewBlob file = co_await store_.new_blob();
-  oci::SealOptions options = seal_options(request, pool_);
-  if (mode.clamp) options.diff.mtime_max = request.mtime_max;
   step.status(seal_status(layer), 0, 0, false);
-  auto seal = [&, fd = file.fd()] { return oci::seal_layer(own, lowers, options, fd); };
-  oci::SealedLayer sealed = co_await offload(pool_, seal);
+  auto seal = [&, fd = file.fd()](oci::SealOptions options) {
+    if (mode.clamp) options.diff.mtime_max = request.mtime_max;
+    return oci::seal_layer(own, lowers, options, fd);
+  };
+  oci::SealedLayer sealed = co_await run(request, seal);
   step.status(seal_status(layer), sealed.blob_bytes, sealed.blob_bytes, true);
   co_return co_await keep_blob(id, std::move(file), std::move(sealed), request, std::move(mode));
 }

@@ -3,6 +3,7 @@
 /// Layers made here become blobs: what an image refers to.
 
 #include <cstddef>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "oci/compression.hpp"
 #include "oci/image_config_patch.hpp"
 #include "oci/layer_diff.hpp"
+#include "ops/background_pace.hpp"
 #include "ops/layer_fetcher.hpp"
 
 namespace cobuild::ops {
@@ -34,13 +36,25 @@ struct SealRequest {
   std::size_t base_layers = 0;
   /// All layers above so many of the lowest become one.
   std::optional<std::size_t> squash_above;
+
+  friend bool operator==(const SealRequest&, const SealRequest&) = default;
 };
 
 /// Makes blobs of the layers of one chain.
 class Sealer {
  public:
-  /// What is passed by reference must outlive this.
-  Sealer(asio::thread_pool& pool, store::Store& store, LayerFetcher& fetcher);
+  /// A layer of an image: where in the chain the highest of those that make it is, and how many
+  /// these are.
+  struct Place {
+    std::size_t position;
+    std::size_t index;  ///< In the image.
+    std::size_t own;
+  };
+
+  /// What is passed by reference must outlive this. With a `pace`, each layer is packed by one
+  /// thread of `pool` alone, at that pace; otherwise by all of them.
+  Sealer(asio::thread_pool& pool, store::Store& store, LayerFetcher& fetcher,
+         BackgroundPace* pace = nullptr);
 
   /// The layers of `chain` as an image lists them, every blob in the store when this returns (but
   /// for SealRequest::leave_remote). A
@@ -50,6 +64,15 @@ class Sealer {
   Task<std::vector<oci::ImageLayer>> seal(store::LayerChain chain, SealRequest request,
                                           solve::StepSink& step);
 
+  /// The layers of an image of `chain`.
+  [[nodiscard]] static std::vector<Place> places(store::Store& store,
+                                                 const store::LayerChain& chain,
+                                                 const SealRequest& request);
+
+  /// The highest layer of an image of `chain`, which the `own` highest layers of that make.
+  Task<oci::ImageLayer> seal_layer(store::LayerChain chain, std::size_t own, SealRequest request,
+                                   solve::StepSink& step);
+
  private:
   struct PackMode {
     bool clamp = false;   ///< To SealRequest::mtime_max.
@@ -57,14 +80,15 @@ class Sealer {
     std::size_t own = 1;  ///< So many of the highest layers become one.
     std::string form{};   ///< The name of the form, where the blob is not the layer's own.
   };
-  Task<oci::ImageLayer> seal_one(store::LayerChain chain, std::size_t own, SealRequest request,
-                                 solve::StepSink& step);
   /// The layer's blob as it is; nullopt when another one must be made.
   Task<std::optional<oci::ImageLayer>> take(store::Layer layer, SealRequest request,
                                             solve::StepSink& step);
   /// Another blob of the same tar.
   Task<oci::ImageLayer> repack(store::LayerId id, store::LayerBlob blob, SealRequest request,
                                PackMode mode, solve::StepSink& step);
+  /// Awaits `pack` on the pool; it stops soon after a cancellation.
+  Task<oci::SealedLayer> run(SealRequest request,
+                             std::function<oci::SealedLayer(const oci::SealOptions&)> pack);
   Task<oci::ImageLayer> pack(store::LayerChain chain, SealRequest request, PackMode mode,
                              solve::StepSink& step);
   /// Takes a finished blob into the store, as the layer's own or as a form of it.
@@ -75,6 +99,7 @@ class Sealer {
   asio::thread_pool& pool_;
   store::Store& store_;
   LayerFetcher& fetcher_;
+  BackgroundPace* pace_;
 };
 
 }  // namespace cobuild::ops
