@@ -13,6 +13,7 @@
 #include "cli/cache_transfer.hpp"
 #include "cli/commands.hpp"
 #include "cli/dockerfile_frontend.hpp"
+#include "cli/early_export.hpp"
 #include "cli/export_options.hpp"
 #include "cli/exporting.hpp"
 #include "cli/image_loader.hpp"
@@ -26,6 +27,7 @@
 #include "cli/stdin_context.hpp"
 #include "cli/timings_report.hpp"
 #include "cli/workspace.hpp"
+#include "core/async/cleanup.hpp"
 #include "core/async/concurrency.hpp"
 #include "core/async/context.hpp"
 #include "core/async/runtime.hpp"
@@ -152,18 +154,29 @@ Task<void> solve_targets(Plan& plan, const BuildOptions& options, Workspace& wor
                          std::vector<solve::ImportedCache> imports, progress::Sink& progress) {
   ops::LocalContexts contexts{options.locals};
   ops::Resolver resolver(workspace.services, workspace.images, contexts, workspace.remote);
+  EarlyExport* const early = workspace.early;
   std::vector<llb::Graph> graphs;
   std::vector<llb::Edge> edges;
   for (const pb::Definition& definition : plan.definitions) {
     graphs.push_back(load_graph(definition, options, workspace.devices));
-    if (graphs.back().result.vertex) edges.push_back(graphs.back().result);
+    if (!graphs.back().result.vertex) continue;
+    edges.push_back(graphs.back().result);
+    if (early != nullptr) early->add_target(edges.back());
   }
   if (auto ids = cache_mounts_to_clear(graphs); !ids.empty()) {
     co_await workspace.store->clear_cache_mounts(std::move(ids));
   }
+  solve::Solver::Options solver_options;
+  solver_options.imports = std::move(imports);
+  if (early != nullptr) {
+    solver_options.on_result = [early](const llb::Edge& edge, const solve::Result& result) {
+      early->add_result(edge, result);
+    };
+  }
   solve::Solver solver(workspace.runtime.loop().get_executor(), *workspace.store, resolver, progress,
-                       {.imports = std::move(imports)});
+                       std::move(solver_options));
   std::vector<solve::Result> results = co_await solver.solve(edges);
+  if (early != nullptr) early->close();
   for (std::size_t i = 0, next = 0; i < graphs.size(); ++i) {
     if (!graphs[i].result.vertex) continue;  // scratch
     solve::Result result = std::move(results.at(next++));
@@ -201,6 +214,33 @@ Task<void> store_value(T& place, Task<T> task) {
   place = co_await std::move(task);
 }
 
+Task<void> solve_and_export(Plan& plan, const dockerfile::IgnoreFile& ignore,
+                            std::vector<solve::ImportedCache> imports,
+                            const BuildOptions& options, Workspace& workspace,
+                            progress::Sink& progress) {
+  // SOLVE. Runs what the cache does not have. Finished layers are on their way to the outputs.
+  std::exception_ptr failure;
+  try {
+    co_await solve_targets(plan, options, workspace, std::move(imports), progress);
+  } catch (const Error& e) {
+    failure = std::make_exception_ptr(explain_missing_source(e, options, ignore));
+  }
+  if (failure) std::rethrow_exception(failure);
+
+  // EXPORT. All outputs at once.
+  BuiltResult& result = plan.result;
+  auto write = [&](const OutputOptions& output) {
+    return export_result(output, result, workspace, progress);
+  };
+  std::vector<OutputOptions> outputs = options.outputs;
+  std::size_t const count = std::max<std::size_t>(1, outputs.size());
+  co_await for_each_bounded(std::move(outputs), count, write);
+  if (wants_image_id(options) && !result.response.contains("containerimage.digest")) {
+    co_await identify_image(result, workspace, progress);
+  }
+  co_await export_caches(options, result.keys, workspace, progress, result.response);
+}
+
 /// THE BUILD: what to build, build it, write it. Returns what became of it.
 Task<BuiltResult> build(const BuildOptions& options, Workspace& workspace, progress::Sink& progress) {
   // FRONTEND. A Dockerfile, or LLB as it is; either ends as LLB.
@@ -212,33 +252,20 @@ Task<BuiltResult> build(const BuildOptions& options, Workspace& workspace, progr
   group.spawn(store_value(plan, plan_build(options, workspace, progress, ignore)));
   group.spawn(store_value(imports, import_caches(options, workspace, progress)));
   co_await group.join();
-  BuiltResult& result = plan.result;
-  result.inline_cache = wants_inline_cache(options);
-  check_outputs(options.outputs, result);
+  plan.result.inline_cache = wants_inline_cache(options);
+  check_outputs(options.outputs, plan.result);
 
-  // SOLVE. Runs what the cache does not have.
-  std::exception_ptr failure;
-  try {
-    co_await solve_targets(plan, options, workspace, std::move(imports), progress);
-  } catch (const Error& e) {
-    failure = std::make_exception_ptr(explain_missing_source(e, options, ignore));
+  auto const early = EarlyExport::make(options, workspace, progress);
+  workspace.early = early.get();
+  Task<void> work =
+      solve_and_export(plan, ignore, std::move(imports), options, workspace, progress);
+  if (early) {
+    co_await with_cleanup(std::move(work), early->stop());
+  } else {
+    co_await std::move(work);
   }
-  if (failure) std::rethrow_exception(failure);
-
-  // EXPORT. All outputs at once.
-  auto write = [&](const OutputOptions& output) {
-    return export_result(output, result, workspace, progress);
-  };
-  std::vector<OutputOptions> outputs = options.outputs;
-  std::size_t const count = std::max<std::size_t>(1, outputs.size());
-  co_await for_each_bounded(std::move(outputs), count, write);
-  bool const wants_id = !options.iid_file.empty() ||
-                        (options.outputs.empty() && options.progress == ProgressMode::kQuiet);
-  if (wants_id && !result.response.contains("containerimage.digest")) {
-    co_await identify_image(result, workspace, progress);
-  }
-  co_await export_caches(options, result.keys, workspace, progress, result.response);
-  co_return std::move(result);
+  workspace.early = nullptr;
+  co_return std::move(plan.result);
 }
 
 /// 25 characters of base 36, as BuildKit's references are.

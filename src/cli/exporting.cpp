@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <utility>
 
+#include "cli/early_export.hpp"
 #include "cli/export_options.hpp"
 #include "cli/image_push.hpp"
 #include "cli/internal_step.hpp"
@@ -178,6 +179,7 @@ Task<void> keep_and_push(ExportOptions options, BuiltResult& result,
     step.log(1, "the image stays in the store; push=true, or cobuild push, sends it to a registry\n");
     co_return;
   }
+  if (workspace.early != nullptr) co_await workspace.early->join();
   std::vector<store::LayerChain> chains;
   for (const BuiltTarget& target : result.targets) chains.push_back(target.layers);
   try {
@@ -278,6 +280,11 @@ std::string step_name(const OutputOptions& output) {
 }
 
 }  // namespace
+
+bool wants_image_id(const BuildOptions& options) {
+  return !options.iid_file.empty() ||
+         (options.outputs.empty() && options.progress == ProgressMode::kQuiet);
+}
 
 void check_outputs(const std::vector<OutputOptions>& outputs, const BuiltResult& result) {
   for (const OutputOptions& output : outputs) {

@@ -41,6 +41,9 @@ struct BuiltResult {
   std::optional<Error> push_failure;
 };
 
+/// Whether the ID of an image is wanted, whatever the outputs are (-q, --iidfile).
+[[nodiscard]] bool wants_image_id(const BuildOptions& options);
+
 /// What the platforms rule out, known once the frontend has run. \throws Error kInvalidInput.
 void check_outputs(const std::vector<OutputOptions>& outputs, const BuiltResult& result);
 

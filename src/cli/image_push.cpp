@@ -114,15 +114,37 @@ std::string pushed_name(oci::Reference name, const oci::ExportImage& image, bool
   return name.to_string();
 }
 
+/// Where images of one registry are pushed to.
+class Target {
+ public:
+  Target(Workspace& workspace, const std::string& registry, const PushOptions& options)
+      : insecure_(options.insecure ? workspace.make_insecure_client(registry) : nullptr),
+        client_(insecure_ ? *insecure_ : workspace.registry) {}
+
+  [[nodiscard]] oci::ContentTarget& client() const noexcept { return client_; }
+
+ private:
+  std::unique_ptr<registry::Client> insecure_;
+  oci::ContentTarget& client_;
+};
+
+/// As Workspace::pushed has it.
+std::string pushed_blob(const oci::Reference& name, const BlobDigest& digest) {
+  return name.registry + "/" + name.repository + " " + digest.to_string();
+}
+
+/// Remembers that the repository has the blob: for this build and for later ones.
+void note_pushed(Workspace& workspace, const oci::Reference& name, const BlobDigest& digest) {
+  workspace.pushed.insert(pushed_blob(name, digest));
+  workspace.store->put_note(kPushedNotes, note_key(name.registry, digest), name.repository);
+}
+
 Task<void> push_name(std::string text, const PushOptions& options, const oci::ExportImage& image,
                      StoreLayers& layers, Workspace& workspace, solve::StepSink& step) {
   Timings::Span const span(Phase::kExport);
   oci::Reference name = oci::Reference::parse(text);
   if (options.by_digest) name.tag.reset();
-  std::unique_ptr<registry::Client> insecure;
-  if (options.insecure) insecure = workspace.make_insecure_client(name.registry);
-  oci::ContentTarget& target = insecure ? *insecure : workspace.registry;
-
+  Target const target(workspace, name.registry, options);
   std::string const manifest_status = "pushing manifest for " + pushed_name(name, image, options.by_digest);
   std::int64_t sent = 0;
   step.status("pushing layers", 0, 0, false);
@@ -135,12 +157,13 @@ Task<void> push_name(std::string text, const PushOptions& options, const oci::Ex
     step.status("pushing layers", sent, 0, true);
     step.status(manifest_status, 0, 0, false);
   };
-  co_await oci::push_image(target, name, image, layers, progress);
+  oci::ExportImage missing = image;
+  std::erase_if(missing.layers, [&](const oci::Descriptor& layer) {
+    return workspace.pushed.contains(pushed_blob(name, layer.digest));
+  });
+  co_await oci::push_image(target.client(), name, missing, layers, progress);
   step.status(manifest_status, 0, 0, true);
-  for (const oci::Descriptor& layer : image.layers) {
-    workspace.store->put_note(kPushedNotes, note_key(name.registry, layer.digest),
-                              name.repository);
-  }
+  for (const oci::Descriptor& layer : image.layers) note_pushed(workspace, name, layer.digest);
 }
 
 }  // namespace
@@ -156,6 +179,30 @@ Task<void> push_names(std::vector<std::string> names, PushOptions options,
       if (error.kind() == ErrorKind::kCancelled) throw;
       throw error.with_context("failed to push " + name);
     }
+  }
+}
+
+Task<void> push_layer(PushOptions options, oci::Descriptor blob, store::LayerId id,
+                      Workspace& workspace, solve::StepSink& step) {
+  std::vector<store::LayerChain> const chains(1, store::LayerChain(1, id));
+  StoreLayers layers(workspace, step, chains);
+  std::string const status = "pushing layer " + blob.digest.to_string();
+  std::int64_t sent = 0;
+  oci::PushProgress progress;
+  progress.layer_bytes = [&](std::uint64_t bytes) {
+    sent += static_cast<std::int64_t>(bytes);
+    step.status(status, sent, static_cast<std::int64_t>(blob.size), bytes == 0);
+  };
+  for (const std::string& text : options.names) {
+    Timings::Span const span(Phase::kExport);
+    oci::Reference repository = oci::Reference::parse(text);
+    repository.tag.reset();
+    repository.digest.reset();
+    if (workspace.pushed.contains(pushed_blob(repository, blob.digest))) continue;
+    Target const target(workspace, repository.registry, options);
+    sent = 0;
+    co_await oci::push_layer(target.client(), repository, blob, layers, progress);
+    note_pushed(workspace, repository, blob.digest);
   }
 }
 

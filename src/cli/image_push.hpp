@@ -11,6 +11,7 @@
 #include "core/solve/op.hpp"
 #include "core/store/types.hpp"
 #include "oci/export_image.hpp"
+#include "oci/spec/descriptor.hpp"
 
 namespace cobuild::cli {
 
@@ -20,6 +21,13 @@ namespace cobuild::cli {
 /// \throws Error "failed to push NAME: ...".
 Task<void> push_names(std::vector<std::string> names, PushOptions options,
                       const oci::ExportImage& image, std::vector<store::LayerChain> chains,
+                      Workspace& workspace, solve::StepSink& step);
+
+/// Sends the blob of layer `id`, which is here, to where an image with it will be pushed: to all
+/// names in `options`. push_names does not send it again. What is passed by reference outlives the
+/// call.
+/// \throws Error.
+Task<void> push_layer(PushOptions options, oci::Descriptor blob, store::LayerId id,
                       Workspace& workspace, solve::StepSink& step);
 
 }  // namespace cobuild::cli

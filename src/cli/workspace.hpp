@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -30,6 +31,8 @@
 
 namespace cobuild::cli {
 
+class EarlyExport;
+
 /// Members are made in order and destroyed in reverse, so later ones may refer to earlier ones.
 class Workspace {
  public:
@@ -42,6 +45,9 @@ class Workspace {
 
   Runtime& runtime;
   ImageLoader* loader = nullptr;  ///< Set when an output is to be loaded; somebody else's.
+  EarlyExport* early = nullptr;   ///< Set when layers may be exported early; somebody else's.
+  /// Blobs that this build has pushed: "REGISTRY/REPOSITORY DIGEST".
+  std::set<std::string> pushed;
   ops::Secrets secrets;
   ops::SshAgents ssh_agents;
   /// Gets what registry::Options::on_notice says; empty until there is somebody to show it.

@@ -49,19 +49,9 @@ std::vector<Descriptor> layers_to_push(const ExportImage& image) {
   std::vector<Descriptor> layers;
   std::set<std::string> seen;
   for (const Descriptor& layer : image.layers) {
-    if (is_foreign_layer_type(layer.media_type)) continue;
     if (seen.insert(layer.digest.to_string()).second) layers.push_back(layer);
   }
   return layers;
-}
-
-Task<void> push_layer(ContentTarget& target, Reference repository, Descriptor layer,
-                      LayerBlobs& blobs, const PushProgress& progress) {
-  auto from = blobs.repositories(layer, repository.registry);
-  std::erase(from, repository.repository);
-  OpenBlob open = [&blobs, layer, &progress] { return open_layer(blobs, layer, progress); };
-  co_await target.push_blob(std::move(repository), std::move(layer), std::move(open),
-                            std::move(from));
 }
 
 Task<void> push_config(ContentTarget& target, Reference repository,
@@ -79,6 +69,16 @@ Task<void> put_document(ContentTarget& target, Reference name, const ExportDocum
 }
 
 }  // namespace
+
+Task<void> push_layer(ContentTarget& target, Reference repository, Descriptor layer,
+                      LayerBlobs& blobs, const PushProgress& progress) {
+  if (is_foreign_layer_type(layer.media_type)) co_return;
+  auto from = blobs.repositories(layer, repository.registry);
+  std::erase(from, repository.repository);
+  OpenBlob open = [&blobs, layer, &progress] { return open_layer(blobs, layer, progress); };
+  co_await target.push_blob(std::move(repository), std::move(layer), std::move(open),
+                            std::move(from));
+}
 
 Task<void> push_image(ContentTarget& target, Reference name, const ExportImage& image,
                       LayerBlobs& blobs, PushProgress progress) {

@@ -39,6 +39,11 @@ struct PushProgress {
 /// Layers sent at once to a registry (F4.7.4).
 inline constexpr std::size_t kLayerPushesMax = 4;
 
+/// Sends one layer's blob to `repository`, unless it is there or may not be distributed; \see
+/// push_image.
+Task<void> push_layer(ContentTarget& target, Reference repository, Descriptor layer,
+                      LayerBlobs& blobs, const PushProgress& progress);
+
 /// Sends `image` to `name`, what it refers to first: layers, several at once, but none that may not
 /// be distributed (F4.7.5), configs, the manifests of an index, and the root under the tag of
 /// `name`; under its digest when `name` has no tag. What is passed by reference outlives the call.

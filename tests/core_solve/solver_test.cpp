@@ -78,6 +78,23 @@ TEST_F(SolverTest, RunsEachVertexOnce) {
   EXPECT_EQ(world.all_runs(), 4) << "solved before on this solver";
 }
 
+TEST_F(SolverTest, TellsEachResultOnceMadeOrFound) {
+  auto base = world.vertex("base", number(1));
+  auto middle = world.vertex("middle", number(10), {{base, 0}});
+  auto top = world.vertex("top", number(100), {{middle, 0}});
+  Build(process, world).solve(middle);
+  std::vector<std::string> told;
+  test::RecordingSink sink;
+  Solver::Options options;
+  options.on_result = [&](const llb::Edge& edge, const Result& result) {
+    told.push_back(edge.vertex->name + " " + std::to_string(world.value(result)));
+  };
+  Solver solver(process.loop().get_executor(), process.store(), world, sink, options);
+  process.run(solver.solve({{top, 0}, {middle, 0}}));
+  std::ranges::sort(told);
+  EXPECT_EQ(told, (std::vector<std::string>{"middle 11", "top 111"}));
+}
+
 TEST_F(SolverTest, AWarmBuildRunsNothingAndLooksAtNothing) {
   auto base = world.vertex("base", number(1));
   auto middle = world.vertex("middle", content(10), {{base, 0}});

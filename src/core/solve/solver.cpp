@@ -29,7 +29,12 @@ std::vector<KeyRecord> Solver::key_records() const {
 
 Solver::Impl::Impl(asio::any_io_executor executor, store::Store& store, OpResolver& ops,
                    progress::Sink& progress, Options options)
-    : executor_(std::move(executor)), store_(store), keys_(store, options.imports), ops_(ops), progress_(progress) {
+    : executor_(std::move(executor)),
+      store_(store),
+      keys_(store, options.imports),
+      ops_(ops),
+      progress_(progress),
+      on_result_(std::move(options.on_result)) {
   if (options.parallelism_max > 0) slots_.emplace(executor_, options.parallelism_max);
 }
 
@@ -110,7 +115,7 @@ EdgeState& Solver::Impl::edge(VertexState& vertex, int output) {
   edge->output = output;
   edge->fast.emplace(executor_, [this, edge] { return find_fast(edge); });
   edge->slow.emplace(executor_, [this, edge] { return find_slow(edge); });
-  edge->outcome.emplace(executor_, [this, edge] { return solve_edge(edge); });
+  edge->outcome.emplace(executor_, [this, edge] { return solve_and_tell(edge); });
   edge_order_.push_back(edge);
   return *edge;
 }

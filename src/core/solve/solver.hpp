@@ -9,6 +9,7 @@
 #include <boost/asio/any_io_executor.hpp>
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,6 +31,8 @@ class Solver {
         0;  ///< Slots for exec, file and source ops; 0: unlimited (F8.6.2).
     /// Looked through along with the store. Nothing of a layer is fetched before it is read.
     std::vector<ImportedCache> imports = {};
+    /// Told of each edge as soon as it has its result, found or made; must not throw. May be empty.
+    std::function<void(const llb::Edge&, const Result&)> on_result = {};
   };
 
   /// Everything passed by reference must outlive the solver.

@@ -2,6 +2,7 @@
 
 /// The solver's inside, for the files of core/solve only.
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -101,6 +102,7 @@ class Solver::Impl {
   EdgeOutcome finish_cached(EdgeState& edge, store::LayerChain layers, KeySet keys);
 
   // ---- making it (work.cpp)
+  Task<EdgeOutcome> solve_and_tell(EdgeState* edge);
   Task<EdgeOutcome> solve_edge(EdgeState* edge);
   Task<EdgeOutcome> work_on(EdgeState* edge);
   Task<WorkOutcome> do_work(EdgeState* edge);
@@ -116,6 +118,7 @@ class Solver::Impl {
   KeyGraph keys_;
   OpResolver& ops_;
   progress::Sink& progress_;
+  std::function<void(const llb::Edge&, const Result&)> on_result_;
   std::optional<Semaphore> slots_;
   std::unordered_map<VertexDigest, std::unique_ptr<VertexState>> vertices_;
   std::map<std::pair<const VertexState*, int>, std::unique_ptr<EdgeState>> edges_;

@@ -10,6 +10,12 @@
 
 namespace cobuild::solve {
 
+Task<EdgeOutcome> Solver::Impl::solve_and_tell(EdgeState* edge) {
+  EdgeOutcome outcome = co_await solve_edge(edge);
+  if (on_result_) on_result_({edge->vertex->vertex, edge->output}, outcome.result);
+  co_return outcome;
+}
+
 Task<EdgeOutcome> Solver::Impl::solve_edge(EdgeState* edge) {
   co_await asio::post(executor_, asio::use_awaitable);
   VertexState& vertex = *edge->vertex;
