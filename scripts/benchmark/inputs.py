@@ -153,6 +153,15 @@ class Inputs:
             write_image(path / "layout", tars)
         return self.made_once("big-image", make) / "layout"
 
+    def half_random(self):
+        """A file of 10 MB that compresses to little more than half."""
+        def make(path):
+            text = Text(9)
+            with open(path / "pool", "wb") as pool:
+                for _ in range(1000):
+                    pool.write(text.random.randbytes(5000) + text.piece(5000))
+        return self.made_once("half-random", make) / "pool"
+
     def big_context(self):
         """Half a gigabyte in files of all sizes, as one layer."""
         def make(path):

@@ -16,6 +16,7 @@ class Build:
     context: Path
     output: Path | None = None  # an OCI archive; None: only built
     compression: str = "gzip"
+    push: str | None = None  # a name in a registry without TLS
 
 
 def remove(path):
@@ -72,6 +73,8 @@ class Cobuild(Peer):
         words = [self.executable, "--root", self.root, "build", "--progress", "plain"]
         if build.output:
             words += ["-o", f"type=oci,dest={build.output},compression={build.compression}"]
+        if build.push:
+            words += ["-o", f"type=image,name={build.push},push=true,registry.insecure=true,compression={build.compression}"]
         return [str(word) for word in words + [build.context]]
 
 
@@ -85,13 +88,14 @@ class Buildah(Peer):
 
     def command(self, build):
         base = ["buildah", "--root", self.root / "root", "--runroot", self.root / "run", "--storage-driver", "overlay"]
-        words = [*base, "bud", "--quiet", "--layers", "--isolation", "oci", "--network", "host",
+        name = f"bench-{build.context.name}".lower()
+        words = [*base, "bud", "--layers", "--isolation", "oci", "--network", "host",
                  "--runtime", "runc", "--tls-verify=false", "--signature-policy", self.policy,
-                 "-t", f"bench-{build.context.name}", build.context]
-        if not build.output:
+                 "-t", name, build.context]
+        if not build.output and not build.push:
             return [str(word) for word in words]
-        push = [*base, "push", "--quiet", "--signature-policy", self.policy, f"bench-{build.context.name}",
-                f"oci-archive:{build.output}"]
+        push = [*base, "push", "--quiet", "--tls-verify=false", "--signature-policy", self.policy,
+                name, f"docker://{build.push}" if build.push else f"oci-archive:{build.output}"]
         script = " && ".join(" ".join(f"'{word}'" for word in command) for command in (words, push))
         return ["sh", "-c", script]
 
@@ -147,6 +151,8 @@ class BuildKit(Peer):
                  "--local", f"context={build.context}", "--local", f"dockerfile={build.context}"]
         if build.output:
             words += ["--output", f"type=oci,dest={build.output},compression={build.compression}"]
+        if build.push:
+            words += ["--output", f"type=image,name={build.push},push=true,registry.insecure=true,compression={build.compression}"]
         return [str(word) for word in words]
 
     def close(self):
@@ -188,7 +194,7 @@ class Kaniko(Peer):
     def command(self, build):
         root = self.root
         words = ["/kaniko/executor", "--force", "--context", "dir:///workspace", "--dockerfile", "/workspace/Dockerfile",
-                 "--no-push", "--insecure-pull", "--insecure-registry", self.registry]
+                 *(["--insecure", "--destination", build.push] if build.push else ["--no-push"]), "--insecure-pull", "--insecure-registry", self.registry]
         mounts = [f"mount --rbind /proc '{root}/proc'", f"mount --rbind /dev '{root}/dev'",
                   f"mount --bind '{build.context}' '{root}/workspace'"]
         if build.output:

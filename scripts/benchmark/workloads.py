@@ -1,6 +1,7 @@
 """What is built and timed. Each workload says what it prepares (not timed) and which builds it times."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -16,8 +17,9 @@ class Workload:
     about = ""
     floors = {}  # name of a floor -> shell command, in which {x} are attributes of the workload
 
-    def __init__(self, inputs, work, registry):
-        self.inputs, self.work, self.registry = inputs, work, registry
+    def __init__(self, inputs, work, registry, targets):
+        """`registry` has the inputs; `targets` is one to push to."""
+        self.inputs, self.work, self.registry, self.targets = inputs, work, registry, targets
         self.nonce = 0
         self.ready = set()  # peers that have built what the timed builds start from
         self.base = f"{registry}/base:latest"
@@ -40,6 +42,10 @@ class Workload:
 
     def builds(self, peer):
         return [Build(self.context)]
+
+    def observe(self, log, ended):
+        """Further figures, by name, from what a timed build said; it ended at `ended` (CLOCK_BOOTTIME)."""
+        return {}
 
     def dockerfile(self, *lines):
         (self.context / "Dockerfile").write_text("\n".join(lines) + "\n")
@@ -223,7 +229,49 @@ class ExportZstd(Export):
     floors = {"tar | zstd -3": "tar c -C {context} . | zstd -q -3 -T2 -c > {work}/floor.zst"}
 
 
-WORKLOADS = [NoOp, CopyRun, Steps, Pull, PullZstd, Parallel, AtOnce, Transfer, TransferSame, TransferOne, Export, ExportZstd]
+class Push(Export):
+    name = "push-gzip-500MB"
+    about = "push of the same to an empty registry on this machine, gzip"
+
+    def prepare(self, peer, execute):
+        peer.reset()
+        (self.context / "nonce").write_text(self.next())  # buildah remembers which registry has which blob
+        execute([Build(self.context)])
+        self.targets.empty()
+
+    def builds(self, peer):
+        return [Build(self.context, push=f"{self.targets.name}/bench:1")]
+
+
+class ThreeLayers(Workload):
+    name = "three-layers-push"
+    about = "three steps that write 200 MB each, half of it random, at what one CPU makes, and a push to an empty registry"
+
+    def set_up(self):
+        pool = self.inputs.half_random()
+        shutil.copy(pool, self.context / "pool")
+        rounds = " ".join(str(index) for index in range(self.inputs.scaled(20)))
+        write = f"for i in {rounds}; do busybox gzip -c /pool | busybox gunzip -c; done"
+        self.lines = [f"RUN {write} > /data{step} && echo STEP ENDED AT $(cat /proc/uptime)" for step in range(3)]
+        self.floors = {"gzip": f"for step in 0 1 2; do for i in {rounds}; do busybox gzip -c {pool} | "
+                               "busybox gunzip -c; done > {work}/floor.data; done"}
+
+    def prepare(self, peer, execute):
+        self.dockerfile(f"FROM {self.base}", "COPY pool /pool")
+        self.build_once(peer, execute)
+        self.dockerfile(f"FROM {self.base}", "COPY pool /pool", f"ENV NONCE={self.next()}", *self.lines)
+        self.targets.empty()
+
+    def builds(self, peer):
+        return [Build(self.context, push=f"{self.targets.name}/bench:1")]
+
+    def observe(self, log, ended):
+        steps = re.findall(r"STEP ENDED AT (\d+\.\d+)", log)
+        return {"seconds after the last step": ended - float(steps[-1])} if steps else {}
+
+
+WORKLOADS = [NoOp, CopyRun, Steps, Pull, PullZstd, Parallel, AtOnce, Transfer, TransferSame, TransferOne, Export,
+             ExportZstd, Push, ThreeLayers]
 QUICK = [NoOp, CopyRun, Steps, Pull, AtOnce, Transfer, TransferSame, TransferOne, Export]
 
 
