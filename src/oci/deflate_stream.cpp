@@ -241,7 +241,7 @@ class DeflateStream::Impl {
     bytes_out_ += front->output.size();
     blocks_.pop_front();
     // The pool's job may hold the block for long after this; it must not hold the bytes.
-    front->output = {};
+    front->output = std::vector<std::byte>();  // Assigning {} would keep the memory.
     front->input.clear();
     std::vector<std::byte> buffer = std::exchange(front->input, {});
     if (spare_.capacity() == 0) spare_ = std::move(buffer);
