@@ -277,12 +277,23 @@ std::string make_build_id() {
 }
 
 void write_results(const BuildOptions& options, const std::map<std::string, std::string>& response) {
-  if (!options.metadata_file.empty()) oci::write_metadata_file(options.metadata_file, response);
+  auto const write = [](const std::filesystem::path& path, auto writing) {
+    try {
+      writing();
+    } catch (const Error& error) {
+      throw explain_full_destination(error, path);
+    }
+  };
+  if (!options.metadata_file.empty()) {
+    write(options.metadata_file, [&] { oci::write_metadata_file(options.metadata_file, response); });
+  }
   // What identifies several images is their index.
   auto id = response.find("containerimage.config.digest");
   if (id == response.end()) id = response.find("containerimage.digest");
   if (id == response.end()) return;
-  if (!options.iid_file.empty()) replace_file(options.iid_file, id->second);
+  if (!options.iid_file.empty()) {
+    write(options.iid_file, [&] { replace_file(options.iid_file, id->second); });
+  }
   bool const stdout_taken = std::any_of(options.outputs.begin(), options.outputs.end(),
                                         [](const OutputOptions& output) { return output.to_stdout(); });
   if (options.progress == ProgressMode::kQuiet && !stdout_taken) write_stdout(id->second + "\n");

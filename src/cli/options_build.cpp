@@ -64,6 +64,9 @@ constexpr std::array kBuildFlags = {
     Flag{"opt", 0, FlagKind::kValue, "K=V", "buildctl style: an option of the frontend"},
     Flag{"oci-layout", 0, FlagKind::kValue, "NAME=DIR", "an OCI layout to take images from"},
     Flag{"allow", 0, FlagKind::kValue, "NAME", "network.host or security.insecure"},
+    Flag{"rm", 0, FlagKind::kSwitch, "", ""},  // Of docker build: there are no containers to keep.
+    Flag{"force-rm", 0, FlagKind::kSwitch, "", ""},
+    Flag{"compress", 0, FlagKind::kSwitch, "", ""},
     Flag{"provenance", 0, FlagKind::kValue, "", ""},  // Only "false" is accepted.
     Flag{"sbom", 0, FlagKind::kValue, "", ""},
     Flag{"cache-from", 0, FlagKind::kValue, "SPEC", "take steps from a cache: NAME, type=registry,ref=NAME, type=local,src=DIR"},
@@ -311,7 +314,11 @@ class BuildReader {
       if (separator == std::string::npos || separator == 0) {
         throw invalid("invalid --add-host " + text + ": use HOST:IP");
       }
-      hosts.push_back(text.substr(0, separator) + "=" + text.substr(separator + 1));
+      std::string address = text.substr(separator + 1);
+      if (address.starts_with('[') && address.ends_with(']')) {  // as docker takes IPv6
+        address = address.substr(1, address.size() - 2);
+      }
+      hosts.push_back(text.substr(0, separator) + "=" + address);
     }
     if (!hosts.empty()) options()["add-hosts"] = join(hosts);
     if (flags_.has("ulimit")) options()["ulimit"] = join(flags_.all("ulimit"));

@@ -6,6 +6,7 @@
 
 #include "cli/internal_step.hpp"
 #include "cli/solved_tree.hpp"
+#include "cli/stdin_context.hpp"
 #include "core/base/error.hpp"
 #include "core/base/git_url.hpp"
 #include "ops/http_request.hpp"
@@ -59,10 +60,11 @@ Task<std::string> read_remote_dockerfile(const dockerfile::ConvertOptions& conve
                               dockerfile::kDockerfileBytes_max, kRest, step);
   }
   if (text) co_return *std::move(text);
+  const std::string& url = convert.remote_context->url;
+  std::string const where = url == kUploadUrl ? "standard input" : redact_credentials(url);
   throw Error(ErrorKind::kNotFound, "failed to read dockerfile: open " + convert.filename +
                                         ": no such file or directory (looked in " +
-                                        redact_credentials(convert.remote_context->url) +
-                                        "; -f names another file)");
+                                        where + "; -f names another file)");
 }
 
 Task<std::string> download_dockerfile(std::string url, Workspace& workspace,

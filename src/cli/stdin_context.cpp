@@ -21,7 +21,6 @@ namespace cobuild::cli {
 namespace {
 
 /// What stands for it in the definition: no host has such a name.
-constexpr const char* kUploadUrl = "http://stdin.invalid/context";
 constexpr std::size_t kPieceBytes = 256 * 1024;
 
 /// Takes the bytes of stdin: to a file once they turn out to be an archive, until then and else to

@@ -8,6 +8,9 @@
 
 namespace cobuild::cli {
 
+/// The URL that stands for an archive on standard input. Nobody connects to it.
+inline constexpr const char* kUploadUrl = "http://stdin.invalid/context";
+
 /// Reads standard input to its end if options.context_from_stdin, and sets options to what it is. An
 /// archive goes to a file in the workspace, and then is a context like those by HTTP: uncompressed or
 /// packed by gzip, bzip2 or xz. Cancellable. \throws Error kInvalidInput when there is nothing, or a

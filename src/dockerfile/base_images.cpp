@@ -280,7 +280,9 @@ class BaseResolver {
 
 }  // namespace
 
-std::string ImageRequest::suggestion() const { return did_you_mean(written, *known_names); }
+std::string ImageRequest::suggestion() const {
+  return known_names ? did_you_mean(written, *known_names) : "";
+}
 
 std::vector<ImageRequest> resolve_bases(Conversion& conversion, StageState& target,
                                         const ResolvedImages& images) {

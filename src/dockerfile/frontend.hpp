@@ -81,7 +81,7 @@ struct ImageRequest {
   std::string written;      ///< As the Dockerfile says it: "alpine". Goes before the error's text.
   std::string step_name;    ///< "[internal] load metadata for docker.io/library/alpine:latest".
   SourceSpan span;          ///< For errors.
-  std::shared_ptr<const std::vector<std::string>> known_names;  ///< Stages, and images that are common.
+  std::shared_ptr<const std::vector<std::string>> known_names;  ///< Stages, and images that are common; null: nobody types it.
 
   /// " (did you mean x?)" or nothing: to append when the image does not exist (F1.4.7).
   [[nodiscard]] std::string suggestion() const;

@@ -140,7 +140,7 @@ TEST(Options, BuildArgWithoutValueComesFromTheEnvironment) {
 }
 
 TEST(Options, ResourceLimits) {
-  auto const build = parse_build({"--add-host", "a:1.2.3.4", "--add-host", "b=::1", "--shm-size",
+  auto const build = parse_build({"--add-host", "a:1.2.3.4", "--add-host", "b:[::1]", "--rm", "--shm-size",
                                   "64m", "--ulimit", "nofile=1:2", "-m", "1g", "--memory-swap",
                                   "-1", "--cpuset-cpus", "0-3", "--network", "host", "."});
   EXPECT_THAT(build.frontend_options,

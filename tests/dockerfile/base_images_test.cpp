@@ -44,6 +44,7 @@ TEST(BaseImages, RequestsSayWhatProgressAndErrorsNeed) {  // F1.4.7
   EXPECT_EQ(requests[0].suggestion(), " (did you mean alpine?)");
   EXPECT_EQ(requests[0].written, "apline");
   EXPECT_EQ(requests[0].span.first_line, 2);
+  EXPECT_EQ(ImageRequest().suggestion(), "") << "a context's, which is no word of the Dockerfile";
 }
 
 TEST(BaseImages, ConfigIsInherited) {  // F1.4.19

@@ -126,8 +126,8 @@ DF
 fi
 
 # Flags.
-fails cobuild build --cache-to type=inline "$CONTEXT"
-says "error: --cache-to is not supported yet"
+fails cobuild build --attest type=sbom "$CONTEXT"
+says "error: --attest is not supported yet"
 fails cobuild build --tagg x "$CONTEXT"
 says "did you mean --tag?"
 fails cobuild biuld

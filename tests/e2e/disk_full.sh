@@ -33,6 +33,13 @@ for output in "type=local,dest=$WORK/tiny/files" "type=oci,tar=false,dest=$WORK/
   matches "o space left on device; no room is left on the disk of $WORK/tiny/"
   equal "$(ls -A "$WORK/tiny")" ""
 done
+dd if=/dev/zero of="$WORK/tiny/full" bs=64k 2>/dev/null || true
+for flag in iidfile metadata-file; do
+  fails build -t x -o type=image "--$flag" "$WORK/tiny/$flag" "$CONTEXT"
+  one_error
+  matches "no room is left on the disk of $WORK/tiny/$flag"
+  absent "$WORK/tiny/$flag"
+done
 ok build -o "type=tar,dest=$WORK/image.tar" "$CONTEXT"
 all_cached
 nothing_left

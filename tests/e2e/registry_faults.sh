@@ -32,6 +32,16 @@ from fails forbidden
 matches '403|denied'
 from fails down
 
+# An image that is not there, as the base and as a named context.
+start_fake_registry "$WORK/layout"
+fails build --insecure-registry "$REGISTRY" --build-arg "BASE=$REGISTRY/base:missing" "$CONTEXT"
+one_error
+says "base:missing: not found"
+fails build --insecure-registry "$REGISTRY" --build-arg BASE=other --build-context "other=docker-image://$REGISTRY/base:missing" "$CONTEXT"
+one_error
+says "base:missing: not found"
+stop_servers
+
 # A mirror that is down is told of, and passed over.
 STORE=$WORK/store-mirror
 start_fake_registry "$WORK/layout"
