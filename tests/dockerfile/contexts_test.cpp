@@ -88,7 +88,7 @@ TEST(GitReference, IsNotWhatIsNone) {
   for (const char* text : {"", ".", "/x.git", "./x.git", "../x.git", "x.git", "https://h/r", "https://h/r.git/",
                            "https://h/r?x=.git", "file:///r.git", "ext::sh -c x", "ftp://h/r.git", "a b@h:x",
                            "user@host", "https://h/r.git#%zz", "https://[::1/r.git", "https://h:x/r.git",
-                           "https://a b/r.git", "git://h\n/r"}) {
+                           "https://a b/r.git", "git://h\n/r", "--upload-pack@h:r", "git@-oProxyCommand:r"}) {
     EXPECT_FALSE(try_parse_git_reference(text)) << text;
   }
 }

@@ -177,6 +177,7 @@ std::optional<GitUrl> parse_scp(std::string_view text) {
   if (!is_name(user, "-_") || !is_name(host, "-.") || text.find('\n') != std::string_view::npos) {
     return std::nullopt;
   }
+  if (user.starts_with('-') || host.starts_with('-')) return std::nullopt;  // an option of git's or ssh's
   GitUrl url;
   url.scheme = "ssh";
   url.user = user;
