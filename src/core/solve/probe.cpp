@@ -90,23 +90,41 @@ bool Solver::Impl::has_record(const KeySet& keys) {
                      [&](store::KeyId key) { return keys_.has_result(key); });
 }
 
-Task<KeySet> Solver::Impl::find_slow(EdgeState* edge) {
+/// What can be told of an edge without running anything: by definition, and by the content of what is
+/// known by its content only, which is the user's own files.
+Task<KeySet> Solver::Impl::find_told(EdgeState* edge) {
   co_await asio::post(executor_, asio::use_awaitable);
   KeySet keys = co_await edge->fast->get();
   VertexState& vertex = *edge->vertex;
-  if (vertex.inputs.empty() || vertex.ignores_cache() || has_record(keys)) co_return keys;
+  if (vertex.inputs.empty() || vertex.ignores_cache() || !keys.empty()) co_return keys;
+  TaskGroup group(executor_);
+  for (std::size_t i = 0; i < vertex.inputs.size(); ++i) group.spawn(ask_input(edge, i));
+  co_await group.join();
+  keys = edge->match->matches();
+  edge->known_keys = keys;
+  co_return keys;
+}
 
-  // By definition first: then nothing of the inputs need be here, nor be run. A key without a record
-  // will do for those who ask on behalf of what this edge leads to.
-  EdgeMatch& match = *edge->match;
-  co_await ask_inputs(edge);
-  keys = match.matches();
-  if (!keys.empty()) {
-    edge->known_keys = keys;
-    co_return keys;
+Task<void> Solver::Impl::ask_input(EdgeState* edge, std::size_t input) {
+  EdgeState* const from = edge->vertex->inputs[input];
+  if (from == nullptr) co_return;
+  if (edge->match->dependency(input).content_only) {
+    co_await take_input(edge, input);
+    co_return;
   }
+  KeySet const keys = co_await from->told->get();
+  edge->match->add_definition_keys(input, keys, true);
+}
 
-  // Then the inputs that match nothing yet. If one of them does not match then either, there is no
+Task<KeySet> Solver::Impl::find_slow(EdgeState* edge) {
+  co_await asio::post(executor_, asio::use_awaitable);
+  KeySet keys = co_await edge->told->get();
+  VertexState& vertex = *edge->vertex;
+  // A key without a record will do for those who ask on behalf of what this edge leads to.
+  if (vertex.inputs.empty() || vertex.ignores_cache() || !keys.empty()) co_return keys;
+  EdgeMatch& match = *edge->match;
+
+  // First the inputs that match nothing yet. If one of them does not match then either, there is no
   // record, and the others need not be looked at.
   std::vector<std::size_t> unmatched;
   std::vector<std::size_t> matched;
@@ -126,22 +144,6 @@ Task<KeySet> Solver::Impl::find_slow(EdgeState* edge) {
   for (store::KeyId const key : keys) match.link(key);
   edge->known_keys = keys;
   co_return keys;
-}
-
-/// Learns what looking closer at the inputs' own inputs tells of them.
-Task<void> Solver::Impl::ask_inputs(EdgeState* edge) {
-  EdgeMatch& match = *edge->match;
-  auto ask = [&match](EdgeState* from, std::size_t input) -> Task<void> {
-    KeySet const keys = co_await from->slow->get();
-    match.add_definition_keys(input, keys, true);
-  };
-  TaskGroup group(executor_);
-  for (std::size_t i = 0; i < match.input_count(); ++i) {
-    EdgeState* const from = edge->vertex->inputs[i];
-    if (from == nullptr || match.dependency(i).content_only || !match.candidates(i).empty()) continue;
-    group.spawn(ask(from, i));
-  }
-  co_await group.join();
 }
 
 Task<void> Solver::Impl::look_closer_at(EdgeState* edge, std::vector<std::size_t> inputs) {

@@ -114,6 +114,7 @@ EdgeState& Solver::Impl::edge(VertexState& vertex, int output) {
   edge->vertex = &vertex;
   edge->output = output;
   edge->fast.emplace(executor_, [this, edge] { return find_fast(edge); });
+  edge->told.emplace(executor_, [this, edge] { return find_told(edge); });
   edge->slow.emplace(executor_, [this, edge] { return find_slow(edge); });
   edge->outcome.emplace(executor_, [this, edge] { return solve_and_tell(edge); });
   edge_order_.push_back(edge);

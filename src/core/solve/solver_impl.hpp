@@ -53,13 +53,15 @@ struct VertexState {
   [[nodiscard]] bool ignores_cache() const { return vertex->metadata.ignore_cache(); }
 };
 
-/// One output of a vertex, in three stages, each computed at most once and only when asked for.
+/// One output of a vertex, in four stages, each computed at most once and only when asked for.
 struct EdgeState {
   VertexState* vertex = nullptr;
   int output = 0;
   std::optional<EdgeMatch> match;  ///< From the first stage on; only with inputs.
   /// Keys found by definition, without evaluating anything.
   std::optional<Shared<KeySet>> fast;
+  /// Keys found without running anything: those, and what they lead to with the user's own files.
+  std::optional<Shared<KeySet>> told;
   /// Keys found by content too, which may need inputs' results, but does not need the op's own.
   std::optional<Shared<KeySet>> slow;
   /// The result: loaded, or made.
@@ -89,9 +91,10 @@ class Solver::Impl {
   // ---- looking for a record (probe.cpp)
   Task<bool> load_maps(VertexState* vertex);
   Task<KeySet> find_fast(EdgeState* edge);
+  Task<KeySet> find_told(EdgeState* edge);
+  Task<void> ask_input(EdgeState* edge, std::size_t input);
   Task<KeySet> find_slow(EdgeState* edge);
   Task<void> add_fast_keys(EdgeState* edge, std::size_t input);
-  Task<void> ask_inputs(EdgeState* edge);
   Task<void> look_closer(EdgeState* edge, std::size_t input);
   Task<void> look_closer_at(EdgeState* edge, std::vector<std::size_t> inputs);
   Task<void> take_input(EdgeState* edge, std::size_t input);
