@@ -17,6 +17,8 @@ class Build:
     output: Path | None = None  # an OCI archive; None: only built
     compression: str = "gzip"
     push: str | None = None  # a name in a registry without TLS
+    cache_to: str | None = None  # one for a cache of all steps
+    cache_from: str | None = None
 
 
 def remove(path):
@@ -75,6 +77,10 @@ class Cobuild(Peer):
             words += ["-o", f"type=oci,dest={build.output},compression={build.compression}"]
         if build.push:
             words += ["-o", f"type=image,name={build.push},push=true,registry.insecure=true,compression={build.compression}"]
+        if build.cache_to:
+            words += ["--cache-to", f"type=registry,ref={build.cache_to},mode=max,registry.insecure=true"]
+        if build.cache_from:
+            words += ["--cache-from", f"type=registry,ref={build.cache_from}"]
         return [str(word) for word in words + [build.context]]
 
 
@@ -100,8 +106,8 @@ class Buildah(Peer):
         return ["sh", "-c", script]
 
     def can(self, build):
-        # buildah 1.28 cannot choose the compression of an archive: always gzip.
-        return build.output is None or build.compression == "gzip"
+        # buildah 1.28 cannot choose the compression of an archive: always gzip. Its caches are images of layers.
+        return (build.output is None or build.compression == "gzip") and not build.cache_to and not build.cache_from
 
     def reset(self):
         if self.root.exists():
@@ -153,6 +159,10 @@ class BuildKit(Peer):
             words += ["--output", f"type=oci,dest={build.output},compression={build.compression}"]
         if build.push:
             words += ["--output", f"type=image,name={build.push},push=true,registry.insecure=true,compression={build.compression}"]
+        if build.cache_to:
+            words += ["--export-cache", f"type=registry,ref={build.cache_to},mode=max,registry.insecure=true"]
+        if build.cache_from:
+            words += ["--import-cache", f"type=registry,ref={build.cache_from},registry.insecure=true"]
         return [str(word) for word in words]
 
     def close(self):
@@ -190,6 +200,9 @@ class Kaniko(Peer):
             (self.root / directory).mkdir(parents=True)
         shutil.copy(self.executable, self.root / "kaniko/executor")
         (self.root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
+
+    def can(self, build):
+        return not build.cache_to and not build.cache_from
 
     def command(self, build):
         root = self.root

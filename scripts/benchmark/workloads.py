@@ -270,8 +270,56 @@ class ThreeLayers(Workload):
         return {"seconds after the last step": ended - float(steps[-1])} if steps else {}
 
 
+class CacheImport(Workload):
+    name = "cache-import"
+    about = "30 steps, all found in a cache in a registry on this machine, an empty store"
+    floors = {"curl": "for path in {documents}; do curl -sf -H 'Accept: {media_types}' -o /dev/null http://{registry}/v2/$path; done"}
+
+    def set_up(self):
+        self.dockerfile(f"FROM {self.base}", *(f"COPY file{step} /" for step in range(30)))
+        for step in range(30):
+            (self.context / f"file{step}").write_text(f"{step}")
+        self.documents = "base/manifests/latest bench-cache-cobuild/manifests/1"
+        self.media_types = ", ".join(f"application/vnd.{kind}+json" for kind in (
+            "oci.image.manifest.v1", "oci.image.index.v1", "docker.distribution.manifest.v2"))
+
+    def cache_name(self, peer):
+        return f"{self.registry}/bench-cache-{peer.name}:1"
+
+    def prepare(self, peer, execute):
+        if peer.name not in self.ready:
+            execute([Build(self.context, cache_to=self.cache_name(peer))])
+            self.ready.add(peer.name)
+        peer.reset()
+
+    def builds(self, peer):
+        return [Build(self.context, cache_from=self.cache_name(peer))]
+
+
+class CacheExport(Workload):
+    name = "cache-export-30-layers"
+    about = "30 layers of 10 MB each, half of it random, that are built, to a cache in an empty registry on this machine"
+    floors = {"tar | igzip -1": "for f in {context}/part*; do tar c $f 2>/dev/null | igzip -1 -c > {work}/floor.gz; done",
+              "tar | pigz -6": "for f in {context}/part*; do tar c $f 2>/dev/null | pigz -6 -c > {work}/floor.gz; done"}
+
+    def set_up(self):
+        pool = self.inputs.half_random().read_bytes()
+        for step in range(30):
+            # Shifted, so that no two layers are the same.
+            (self.context / f"part{step}").write_bytes(pool[step * 4096:] + pool[:step * 4096])
+        self.dockerfile("FROM scratch", *(f"COPY part{step} /" for step in range(30)))
+
+    def prepare(self, peer, execute):
+        peer.reset()
+        execute([Build(self.context)])
+        self.targets.empty()
+
+    def builds(self, peer):
+        return [Build(self.context, cache_to=f"{self.targets.name}/bench-cache:1")]
+
+
 WORKLOADS = [NoOp, CopyRun, Steps, Pull, PullZstd, Parallel, AtOnce, Transfer, TransferSame, TransferOne, Export,
-             ExportZstd, Push, ThreeLayers]
+             ExportZstd, Push, ThreeLayers, CacheImport, CacheExport]
 QUICK = [NoOp, CopyRun, Steps, Pull, AtOnce, Transfer, TransferSame, TransferOne, Export]
 
 
