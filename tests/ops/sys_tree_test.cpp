@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <chrono>
+
 #include "core/base/error.hpp"
 #include "tree_listing.hpp"
 
@@ -46,6 +48,16 @@ TEST_F(SysTree, RemovesAnyDepth) {
   }
   remove_tree(root() / "t");
   EXPECT_FALSE(fs::exists(root() / "t"));
+}
+
+TEST_F(SysTree, RemovesInSeveralGoes) {
+  put_text(root() / "t/a/b/c", "C");
+  using Clock = std::chrono::steady_clock;
+  EXPECT_FALSE(remove_tree_until(root() / "t", Clock::time_point::min()));
+  EXPECT_TRUE(fs::exists(root() / "t/a/b/c"));
+  EXPECT_TRUE(remove_tree_until(root() / "t", Clock::time_point::max()));
+  EXPECT_FALSE(fs::exists(root() / "t"));
+  EXPECT_TRUE(remove_tree_until(root() / "t", Clock::time_point::min())) << "nothing is there";
 }
 
 TEST_F(SysTree, OpensOnlyBeneathTheRoot) {

@@ -28,16 +28,19 @@ constexpr std::size_t kXattrBytesMax = 1 << 20;
 /// Removes everything below one directory.
 class TreeRemoval {
  public:
-  explicit TreeRemoval(int root_fd) : root_fd_(root_fd) {}
+  using Time = std::chrono::steady_clock::time_point;
+  TreeRemoval(int root_fd, Time until) : root_fd_(root_fd), until_(until) {}
 
-  void run() {
+  /// False when the time ran out.
+  bool run() {
     empty(root_fd_, 0);
     // What was moved up is below the root again, at depth one.
-    while (moved_ > done_) {
+    while (moved_ > done_ && !late_) {
       std::string const name = moved_name(done_++);
       remove_entry(root_fd_, name, DT_DIR, 0);
     }
-    if (failure_) std::rethrow_exception(failure_);
+    if (failure_ && !late_) std::rethrow_exception(failure_);
+    return !late_;
   }
 
  private:
@@ -47,9 +50,15 @@ class TreeRemoval {
     if (!failure_) failure_ = std::make_exception_ptr(Error::from_errno(error, "remove " + name));
   }
 
+  bool is_late() {
+    late_ = late_ || (until_ != Time::max() && std::chrono::steady_clock::now() >= until_);
+    return late_;
+  }
+
   void empty(int fd, int depth) {
     try {
       for (const DirectoryEntry& entry : list_directory(fd)) {
+        if (is_late()) return;
         remove_entry(fd, entry.name, entry.type, depth);
       }
     } catch (...) {
@@ -82,6 +91,7 @@ class TreeRemoval {
       return;
     }
     empty(directory.get(), depth + 1);
+    if (late_) return;
     if (unlink_at(parent, name, AT_REMOVEDIR) != 0 && errno != ENOENT) note(errno, name);
   }
 
@@ -97,6 +107,8 @@ class TreeRemoval {
   }
 
   int root_fd_;
+  Time until_;
+  bool late_ = false;
   int moved_ = 0;
   int done_ = 0;
   std::exception_ptr failure_;
@@ -162,26 +174,36 @@ void copy_by_hand(int from, int to, std::uint64_t bytes_max) {
   }
 }
 
-}  // namespace
-
-void remove_tree_at(int parent_fd, const std::string& name) {
-  if (::unlinkat(parent_fd, name.c_str(), 0) == 0 || errno == ENOENT) return;
+bool remove_entry_until(int parent_fd, const std::string& name, TreeRemoval::Time until) {
+  if (::unlinkat(parent_fd, name.c_str(), 0) == 0 || errno == ENOENT) return true;
   if (errno != EISDIR && errno != EPERM) throw Error::from_errno(errno, "remove " + name);
-  if (::unlinkat(parent_fd, name.c_str(), AT_REMOVEDIR) == 0) return;
+  if (::unlinkat(parent_fd, name.c_str(), AT_REMOVEDIR) == 0) return true;
   constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
   UniqueFd root(::openat(parent_fd, name.c_str(), kFlags));
   if (root.get() < 0 && errno == EACCES && ::fchmodat(parent_fd, name.c_str(), 0700, 0) == 0) {
     root = UniqueFd(::openat(parent_fd, name.c_str(), kFlags));
   }
   if (root.get() < 0) throw Error::from_errno(errno, "remove " + name);
-  TreeRemoval(root.get()).run();
+  if (!TreeRemoval(root.get(), until).run()) return false;
   if (::unlinkat(parent_fd, name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT) {
     throw Error::from_errno(errno, "remove " + name);
   }
+  return true;
+}
+
+}  // namespace
+
+void remove_tree_at(int parent_fd, const std::string& name) {
+  (void)remove_entry_until(parent_fd, name, TreeRemoval::Time::max());
 }
 
 void remove_tree(const std::filesystem::path& path) {
   remove_tree_at(AT_FDCWD, path.string());
+}
+
+bool remove_tree_until(const std::filesystem::path& path,
+                       std::chrono::steady_clock::time_point until) {
+  return remove_entry_until(AT_FDCWD, path.string(), until);
 }
 
 UniqueFd open_in_root(int root_fd, std::string_view path, int flags, unsigned mode) {

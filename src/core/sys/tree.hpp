@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -29,7 +30,11 @@ namespace cobuild {
 /// first entry that could not be removed. Any depth, with a bounded number of descriptors.
 void remove_tree(const std::filesystem::path& path);
 
-/// The same for the entry `name` of the directory `parent_fd`.
+/// The same, but no longer than `until`, and then false: what is left can be removed another time.
+bool remove_tree_until(const std::filesystem::path& path,
+                       std::chrono::steady_clock::time_point until);
+
+/// remove_tree for the entry `name` of the directory `parent_fd`.
 void remove_tree_at(int parent_fd, const std::string& name);
 
 /// Opens `path` with `root_fd` as "/": absolute links and ".." stay inside. `path` may be absolute
