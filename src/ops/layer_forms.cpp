@@ -14,7 +14,7 @@ void put_layer_form(store::Store& store, store::LayerId layer, std::string_view 
                             {"type", form.media_type},
                             {"urls", json::value_from(form.urls)},
                             {"annotations", json::value_from(form.annotations)}};
-  store.put_layer_note(layer, name, json::serialize(object));
+  store.put_layer_note(layer, name, json::serialize(object), form.blob);
 }
 
 std::optional<LayerForm> get_layer_form(store::Store& store, store::LayerId layer,

@@ -52,7 +52,7 @@ Left leave_layers(const std::filesystem::path& root) {
   return left;
 }
 
-TEST_F(StoreTest, UsageListsLayersAndCaches) {
+TEST_F(StoreTest, UsageListsLayersAndCaches) {  // F5.1.3, F5.1.4
   Left const left = leave_layers(root);
   StoreProcess process(root);
   auto const records = process.run(disk_usage(process.store(), {}));
@@ -70,7 +70,7 @@ TEST_F(StoreTest, UsageListsLayersAndCaches) {
   EXPECT_GE(caches[0].size, 10'000);
 }
 
-TEST_F(StoreTest, PruneTakesAllButInternalRecords) {
+TEST_F(StoreTest, PruneTakesAllButInternalRecords) {  // F5.5.6
   Left const left = leave_layers(root);
   StoreProcess process(root);
   auto const removed = process.run(prune(process.store(), {}));
@@ -87,7 +87,7 @@ TEST_F(StoreTest, PruneTakesAllButInternalRecords) {
   EXPECT_TRUE(std::filesystem::is_empty(root / "snapshots"));
 }
 
-TEST_F(StoreTest, PruneLeavesWhatALivingProcessUses) {
+TEST_F(StoreTest, PruneLeavesWhatALivingProcessUses) {  // F5.5.7
   Left const left = leave_layers(root);
   StoreProcess user(root);
   ASSERT_TRUE(user.run(user.store().use({left.child})));
@@ -103,7 +103,7 @@ TEST_F(StoreTest, PruneLeavesWhatALivingProcessUses) {
   EXPECT_EQ(process.run(prune(process.store(), all)).size(), 2U);
 }
 
-TEST_F(StoreTest, PruneKeepsWithinABudgetTheMostUsed) {
+TEST_F(StoreTest, PruneKeepsWithinABudgetTheMostUsed) {  // F5.5.9
   Left const left = leave_layers(root);
   {
     StoreProcess process(root);
@@ -123,7 +123,7 @@ TEST_F(StoreTest, PruneKeepsWithinABudgetTheMostUsed) {
   EXPECT_TRUE(process.run(prune(process.store(), options)).empty());
 }
 
-TEST_F(StoreTest, PruneKeepsWhatIsRecentAndWhatIsNotMeant) {
+TEST_F(StoreTest, PruneKeepsWhatIsRecentAndWhatIsNotMeant) {  // F5.5.8
   leave_layers(root);
   StoreProcess process(root);
   PruneOptions recent;
@@ -189,7 +189,7 @@ struct FilterCase {
 
 class Filter : public testing::TestWithParam<FilterCase> {};
 
-TEST_P(Filter, ChoosesRecords) {
+TEST_P(Filter, ChoosesRecords) {  // F5.5.4
   UsageRecord record;
   record.id = "abc";
   record.parents = {"p1", "p2"};
@@ -204,6 +204,8 @@ INSTANTIATE_TEST_SUITE_P(
         FilterCase{"None", {}, true}, FilterCase{"Empty", {""}, true},
         FilterCase{"Equal", {"id==abc"}, true}, FilterCase{"NotEqual", {"id!=abc"}, false},
         FilterCase{"Matches", {"description~=^RUN"}, true},
+        FilterCase{"BetweenSlashes", {R"(description~=/^RUN.*, all$/,id==abc)"}, true},
+        FilterCase{"BetweenBars", {R"(description~=|RUN\s\d+|)"}, false},
         FilterCase{"MatchesNot", {"description~=^COPY"}, false},
         FilterCase{"Quoted", {R"(description=="RUN make, all")"}, true},
         FilterCase{"Present", {"inuse"}, true}, FilterCase{"Absent", {"mutable"}, false},
@@ -230,7 +232,16 @@ TEST_P(BadFilter, IsRefused) {
 
 INSTANTIATE_TEST_SUITE_P(Table, BadFilter,
                          testing::Values("id=abc", "id==", "==x", "id==\"x", "id~=(", "a==b,",
-                                         "id<3"));
+                                         "id~=/x", "id<3"));
+
+TEST(FilterKinds, SaysOfWhichKindsARecordMayBe) {
+  UsageFilter const two({"type==exec.cachemount,id==x", "type~=^source"}, "prune");
+  EXPECT_TRUE(two.may_match(RecordKind::kCacheMount));
+  EXPECT_TRUE(two.may_match(RecordKind::kGitCheckout));
+  EXPECT_FALSE(two.may_match(RecordKind::kRegular));
+  EXPECT_TRUE(UsageFilter({}, "prune").may_match(RecordKind::kInternal));
+  EXPECT_TRUE(UsageFilter({"inuse"}, "prune").may_match(RecordKind::kInternal));
+}
 
 }  // namespace
 }  // namespace cobuild::store

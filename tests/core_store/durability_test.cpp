@@ -444,6 +444,7 @@ TEST_F(DurabilityTest, AStoreOfTheFirstFormatIsUpgraded) {
     Database database(root / "store.db", std::chrono::seconds(1));
     database.run("ALTER TABLE layers DROP COLUMN checksum");
     database.run("ALTER TABLE layers DROP COLUMN amends");
+    database.run("DROP TABLE layer_forms");
     database.run("PRAGMA user_version=1");
   }
   StoreProcess process(root);

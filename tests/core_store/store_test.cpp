@@ -401,7 +401,7 @@ TEST_F(StoreTest, ANewerStoreIsRefusedWithARemedy) {
   } catch (const Error& e) {
     EXPECT_EQ(e.kind(), ErrorKind::kUnsupported);
     EXPECT_NE(std::string(e.what()).find("has format 7"), std::string::npos) << e.what();
-    EXPECT_NE(std::string(e.what()).find("formats up to 2"), std::string::npos) << e.what();
+    EXPECT_NE(std::string(e.what()).find("formats up to 3"), std::string::npos) << e.what();
     EXPECT_NE(std::string(e.what()).find("--root"), std::string::npos) << e.what();
   }
 }

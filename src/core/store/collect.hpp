@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/async/task.hpp"
+#include "core/store/gc_policy.hpp"
 #include "core/store/store.hpp"
 #include "core/store/types.hpp"
 
@@ -29,20 +30,23 @@ struct UsageRecord {
   RecordKind kind = RecordKind::kRegular;
 };
 
-struct PruneOptions {
-  bool all = false;                  ///< Internal and frontend records too.
-  std::vector<std::string> filters;  ///< containerd filter syntax (F5.5.4).
-  std::chrono::seconds keep_duration{0};
-  std::int64_t reserved_bytes = 0;
-  std::int64_t max_used_bytes = 0;
-  std::int64_t min_free_bytes = 0;
-};
-
 /// All records, smallest first, then by id.
 Task<std::vector<UsageRecord>> disk_usage(Store& store, std::vector<std::string> filters);
 
 /// Removes what `options` allow, rows first, files after; returns what was removed. Never takes
 /// what a living process has leased. Also removes what crashed processes left behind.
 Task<std::vector<UsageRecord>> prune(Store& store, PruneOptions options);
+
+/// How much collect_garbage may do.
+struct GcLimits {
+  std::chrono::milliseconds interval{60'000};  ///< Between two collections of a store (F5.5.13).
+  std::chrono::milliseconds time{2000};        ///< Of one: what is then left is for the next.
+};
+
+/// Prunes by the rules of `config`, if the store was not looked at within the interval and is over
+/// a limit: finding out that it is not takes one lookup, and two sums once in the interval. Returns
+/// what was removed. May be cancelled: ends within a fraction of a second, and what was removed by
+/// then is gone. \throws Error kInvalidInput for a wrong filter.
+Task<std::vector<UsageRecord>> collect_garbage(Store& store, GcConfig config, GcLimits limits = {});
 
 }  // namespace cobuild::store

@@ -51,8 +51,8 @@ void discard_files(const std::filesystem::path& root, std::int64_t layer) {
                           root / "ingest" / (std::string(kDiscarded) + name), ignored);
 }
 
-/// The files of a layer are not to be trusted. A pulled layer can be pulled again, if it is known
-/// from where; one that was made here cannot be made from its row.
+}  // namespace
+
 void drop_snapshot(Database& database, const std::filesystem::path& root, std::int64_t layer) {
   discard_files(root, layer);
   bool const can_be_fetched =
@@ -66,8 +66,6 @@ void drop_snapshot(Database& database, const std::filesystem::path& root, std::i
       "WHERE id = ?",
       {layer});
 }
-
-}  // namespace
 
 std::string boot_id() {
   std::ifstream file("/proc/sys/kernel/random/boot_id");
@@ -87,6 +85,7 @@ void forget_layer(Database& database, std::int64_t layer) {
     database.run("DELETE FROM results WHERE id = ?", {result});
   }
   database.run("DELETE FROM layer_blobs WHERE layer = ?", {layer});
+  database.run("DELETE FROM layer_forms WHERE layer = ?", {layer});
   database.run("DELETE FROM leases WHERE layer = ?", {layer});
   std::string const topic = layer_topic(LayerId{layer});
   database.run("DELETE FROM notes WHERE topic = ?", {std::string_view(topic)});

@@ -97,8 +97,14 @@ void mark_settled(Database& database, const Unsettled& synced);
 void trust_suspect(Database& database, std::int64_t layer);
 void forget_suspect(Database& database, const std::filesystem::path& root, std::int64_t layer);
 
-/// ingest/<this><layer>: files of a forgotten layer, for the sweep.
+/// ingest/<this>...: files that nobody needs: of a forgotten layer, of a dead process, of what was
+/// collected. \see remove_discarded.
 inline constexpr std::string_view kDiscarded = "discarded-";
+
+/// The files of a layer are not to be trusted, or gone, within the caller's transaction. A pulled
+/// layer can be pulled again, if it is known from where; one that was made here cannot be made from
+/// its row, and is forgotten.
+void drop_snapshot(Database& database, const std::filesystem::path& root, std::int64_t layer);
 
 /// Forgets a layer, with the notes about it and the results that need it, within the caller's
 /// transaction. Its files stay.

@@ -125,8 +125,8 @@ void PendingRows::drop_results(std::int64_t key) {
 }
 
 void PendingRows::add_note(std::string topic, std::string name, std::optional<std::string> value,
-                           std::optional<LayerId> layer) {
-  notes_[{std::move(topic), std::move(name)}] = {std::move(value), layer};
+                           std::optional<LayerId> layer, std::optional<Digest> blob) {
+  notes_[{std::move(topic), std::move(name)}] = {std::move(value), layer, blob};
 }
 
 std::optional<std::int64_t> PendingRows::find_root(const Digest& op) const {
@@ -186,6 +186,9 @@ void PendingRows::write_note(Database& database, std::string_view topic, std::st
   if (note.layer && !has_layer(database, *note.layer)) return;  // nobody would remove it
   database.run("INSERT OR REPLACE INTO notes(topic, name, value, written_at) VALUES(?, ?, ?, ?)",
                {topic, name, BlobValue{*note.value}, now().time_since_epoch().count()});
+  if (!note.layer || !note.blob) return;
+  database.run("INSERT OR IGNORE INTO layer_forms(layer, digest) VALUES(?, ?)",
+               {note.layer->value, to_value(*note.blob)});
 }
 
 void PendingRows::replace_ids(const WrittenIds& ids) {

@@ -31,9 +31,11 @@ class PendingRows {
   void add_result(std::int64_t key, KeyResult result);
   /// Also of what the database has: those that are there when this is written and are not newer.
   void drop_results(std::int64_t key);
-  /// `value`: nullopt removes the note. `layer`: without it, the note is not written.
+  /// `value`: nullopt removes the note. `layer`: without it, the note is not written. `blob`: lives
+  /// as long as the layer.
   void add_note(std::string topic, std::string name, std::optional<std::string> value,
-                std::optional<LayerId> layer = std::nullopt);
+                std::optional<LayerId> layer = std::nullopt,
+                std::optional<Digest> blob = std::nullopt);
 
   [[nodiscard]] std::optional<std::int64_t> find_root(const Digest& op) const;
   void follow(std::int64_t from, const KeyLink& link, std::vector<KeyId>& out) const;
@@ -67,6 +69,7 @@ class PendingRows {
   struct Note {
     std::optional<std::string> value;
     std::optional<LayerId> layer;
+    std::optional<Digest> blob;
   };
   static void write_note(Database& database, std::string_view topic, std::string_view name,
                          const Note& note);

@@ -1,6 +1,6 @@
 #pragma once
 
-/// Listing what the store has, and removing some of it. Private to core/store. All of it blocks.
+/// Removing from the store. Private to core/store. All of it blocks.
 
 #include <filesystem>
 #include <string>
@@ -11,35 +11,39 @@
 
 namespace cobuild::store {
 
-/// One record for each layer and cache mount. Measures those whose size is not known yet.
-[[nodiscard]] std::vector<UsageRecord> list_usage(Database& database,
-                                                  const std::filesystem::path& root);
+/// Moves snapshots, blobs and cache mounts without a row to where remove_discarded finds them,
+/// under the write lock, and returns their paths in the store. `lease`: of this process.
+std::vector<std::string> discard_stray_files(Database& database, const std::filesystem::path& root,
+                                             const std::string& lease);
 
 /// Takes records out of the store: rows first, and durably, so that a power cut cannot bring back a
-/// row whose files are gone; then the files.
+/// row whose files are gone; then the files. Whoever calls `remove` calls `finish` in the end; a
+/// process that dies between them leaves files without rows, which the next sweep takes.
 class Removal {
  public:
-  /// `lease`: of this process. `scratch`: a directory of this process, in the store.
-  Removal(Database& database, std::filesystem::path root, std::string lease,
-          std::filesystem::path scratch);
+  /// `lease`: of this process.
+  Removal(Database& database, std::filesystem::path root, std::string lease);
 
-  /// Removes `records`, but for those that somebody has begun to use meanwhile, and returns those
-  /// removed. `everything`: also what no record speaks of, such as manifests and partial downloads.
-  std::vector<UsageRecord> remove(std::vector<UsageRecord> records, bool everything);
+  /// Removes the rows of `records`, but for those that somebody has begun to use meanwhile, and
+  /// returns those removed. In one transaction, for which others wait: not too many at once.
+  std::vector<UsageRecord> remove(std::vector<UsageRecord> records);
+
+  /// Removes the rows of what nothing leads to any more, sees to it that all removals last, and
+  /// puts files without rows where remove_discarded finds them. `everything`: partial downloads,
+  /// too.
+  void finish(bool everything);
 
  private:
-  std::vector<UsageRecord> remove_rows(std::vector<UsageRecord> records, bool everything);
+  void commit_durably();
+  void remove_unreferenced();
   void remove_lost_keys();
-  void move_to_trash();
   void remove_old_logs();
   void remove_partial_downloads();
 
   Database& database_;
   std::filesystem::path root_;
   std::string lease_;
-  std::filesystem::path scratch_;
-  std::filesystem::path trash_;  ///< Where files wait for their removal, which needs no lock.
-  bool alone_ = false;           ///< No other process uses the store.
+  bool alone_ = false;  ///< No other process uses the store.
 };
 
 }  // namespace cobuild::store

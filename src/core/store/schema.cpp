@@ -18,6 +18,8 @@ namespace {
 // unsynced: not 0: written since the last syncfs, so that its files are not to be trusted after a
 // power cut; 2, of layers only: suspect. checksum: what an unsynced layer's files were, NULL while
 // nobody has looked (see durability.hpp).
+//
+// layer_forms: the blobs that notes about a layer speak of, and that live as long as it does.
 constexpr const char* kTables = R"sql(
 CREATE TABLE state(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
@@ -45,6 +47,12 @@ CREATE TABLE layer_blobs(
   sources TEXT NOT NULL,
   PRIMARY KEY(layer, digest)) WITHOUT ROWID;
 CREATE INDEX layer_blobs_digest ON layer_blobs(digest);
+
+CREATE TABLE layer_forms(
+  layer INTEGER NOT NULL,
+  digest BLOB NOT NULL,
+  PRIMARY KEY(layer, digest)) WITHOUT ROWID;
+CREATE INDEX layer_forms_digest ON layer_forms(digest);
 
 CREATE TABLE blobs(
   digest BLOB PRIMARY KEY,
@@ -120,8 +128,15 @@ void upgrade(Database& database) {
     database.script("ALTER TABLE layers ADD COLUMN checksum TEXT");
     database.script("ALTER TABLE layers ADD COLUMN amends INTEGER");
     version = 2;
-    database.script("PRAGMA user_version=" + std::to_string(version));
   }
+  if (version == 2) {
+    database.script(
+        "CREATE TABLE layer_forms(layer INTEGER NOT NULL, digest BLOB NOT NULL, "
+        "PRIMARY KEY(layer, digest)) WITHOUT ROWID");
+    database.script("CREATE INDEX layer_forms_digest ON layer_forms(digest)");
+    version = 3;
+  }
+  database.script("PRAGMA user_version=" + std::to_string(version));
   transaction.commit();
 }
 

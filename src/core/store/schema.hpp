@@ -7,7 +7,7 @@
 namespace cobuild::store {
 
 /// What this version of cobuild writes into user_version.
-inline constexpr int kSchemaVersion = 2;
+inline constexpr int kSchemaVersion = 3;
 
 /// Makes the tables of a new store, and brings those of an older one up to date. Several processes
 /// may try at once.

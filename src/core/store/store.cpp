@@ -166,7 +166,7 @@ Task<void> Store::flush() {
   co_await impl_->make_durable();
   auto job = [root = impl_->root, lease = impl_->lease.name()](Database& database) {
     sweep_dead_processes(database, root, lease);
-    return true;
+    return remove_discarded(root, std::chrono::steady_clock::now() + kSweepTimeMax);
   };
   co_await impl_->write_in_steps(std::move(job));
 }
@@ -251,9 +251,11 @@ std::map<std::string, std::string> Store::list_notes(std::string_view table) {
   return notes;
 }
 
-void Store::put_layer_note(LayerId layer, std::string_view name, std::string_view value) {
+void Store::put_layer_note(LayerId layer, std::string_view name, std::string_view value,
+                           std::optional<BlobDigest> blob) {
   COBUILD_ASSERT(value.size() <= kNoteBytesMax, "a note is small");
-  impl_->pending.add_note(layer_topic(layer), std::string(name), std::string(value), layer);
+  impl_->pending.add_note(layer_topic(layer), std::string(name), std::string(value), layer,
+                          blob ? std::optional(blob->digest()) : std::nullopt);
 }
 
 std::optional<std::string> Store::get_layer_note(LayerId layer, std::string_view name) {

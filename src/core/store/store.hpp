@@ -168,8 +168,10 @@ class Store {
   /// All notes of `table`, by key: for tables of which people see a list.
   [[nodiscard]] std::map<std::string, std::string> list_notes(std::string_view table);
 
-  /// Notes about a layer, which go when the layer does.
-  void put_layer_note(LayerId layer, std::string_view name, std::string_view value);
+  /// Notes about a layer, which go when the layer does. `blob`: what the note speaks of; it stays
+  /// while the layer does, and goes with it.
+  void put_layer_note(LayerId layer, std::string_view name, std::string_view value,
+                      std::optional<BlobDigest> blob = std::nullopt);
   [[nodiscard]] std::optional<std::string> get_layer_note(LayerId layer, std::string_view name);
   void drop_layer_note(LayerId layer, std::string_view name);
 

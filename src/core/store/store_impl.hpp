@@ -22,6 +22,7 @@
 #include "core/base/timings.hpp"
 #include "core/store/database.hpp"
 #include "core/store/durability.hpp"
+#include "core/store/gc_policy.hpp"
 #include "core/store/lock_table.hpp"
 #include "core/store/pending_rows.hpp"
 #include "core/store/process_lease.hpp"
@@ -106,6 +107,7 @@ class Store::Impl {
   std::string boot = boot_id();
   std::function<std::optional<std::int64_t>()> unwritten = unwritten_bytes;
   std::function<std::int64_t()> available = available_bytes;
+  std::function<DiskStat(const std::filesystem::path&)> disk = stat_disk;
   /// New checksums of layers that others left behind are begun for so long. One's own all are.
   std::chrono::milliseconds leftovers_time{1000};
 
@@ -136,7 +138,17 @@ void add_lease(Database& database, std::string_view lease, std::int64_t layer);
 /// What is in a directory, in order. Blocking. \throws Error when it cannot be listed.
 [[nodiscard]] std::vector<std::string> names_in(const std::filesystem::path& directory);
 
-/// Removes what dead processes left in the store: their leases and temporary files. Blocking.
+/// How long the end of a build spends on removing what others left: what then remains is for the
+/// next one.
+inline constexpr std::chrono::milliseconds kSweepTimeMax{1000};
+
+/// Removes ingest/discarded-*, no longer than `until`: false when something is left that no other
+/// process is removing. Blocking.
+bool remove_discarded(const std::filesystem::path& root,
+                      std::chrono::steady_clock::time_point until);
+
+/// Ends the leases of dead processes, and discards their temporary files and what they had begun to
+/// add or to remove. Blocking.
 void sweep_dead_processes(Database& database, const std::filesystem::path& root,
                           const std::string& own_lease);
 

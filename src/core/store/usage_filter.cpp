@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cctype>
 #include <optional>
-#include <regex>
 #include <string_view>
 #include <utility>
 
@@ -79,10 +78,10 @@ class UsageFilter::Parser {
       fail("unsupported operator: expected ==, != or ~=");
     }
     at_ += 2;
-    out.value = value();
+    out.value = value(out.op);
     if (out.op == Operator::kMatches) {
       try {
-        std::regex const check(out.value);
+        out.pattern = std::make_shared<const std::regex>(out.value);
       } catch (const std::regex_error& e) {
         fail(e.what());
       }
@@ -91,7 +90,7 @@ class UsageFilter::Parser {
   }
 
   std::string word(std::string_view wanted) {
-    if (at_ < text_.size() && text_[at_] == '"') return quoted();
+    if (at_ < text_.size() && text_[at_] == '"') return quoted('"');
     std::size_t const start = at_;
     auto const belongs = [](char c) {
       return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '.' || c == '-';
@@ -101,22 +100,28 @@ class UsageFilter::Parser {
     return std::string(text_.substr(start, at_ - start));
   }
 
-  std::string value() {
-    if (at_ < text_.size() && text_[at_] == '"') return quoted();
+  std::string value(Operator op) {
+    std::string_view const quotes = op == Operator::kMatches ? "\"/|" : "\"";
+    if (at_ < text_.size() && quotes.find(text_[at_]) != std::string_view::npos) {
+      return quoted(text_[at_]);
+    }
     std::size_t const start = at_;
     while (at_ < text_.size() && text_[at_] != ',' && text_[at_] != ' ') ++at_;
     if (at_ == start) fail("expected a value");
     return std::string(text_.substr(start, at_ - start));
   }
 
-  std::string quoted() {
+  /// Between slashes or bars a backslash escapes only those: others are the regular expression's.
+  std::string quoted(char quote) {
     std::string out;
     for (++at_; at_ < text_.size(); ++at_) {
-      if (text_[at_] == '"') {
+      if (text_[at_] == quote) {
         ++at_;
         return out;
       }
-      if (text_[at_] == '\\' && at_ + 1 < text_.size()) ++at_;
+      char const next = at_ + 1 < text_.size() ? text_[at_ + 1] : '\0';
+      if (text_[at_] == '\\' && (quote == '"' || next == quote)) ++at_;
+      if (at_ == text_.size()) break;
       out += text_[at_];
     }
     fail("a quote is not closed");
@@ -143,10 +148,20 @@ bool UsageFilter::matches(const Selector& selector, const UsageRecord& record) {
     case Operator::kPresent: return value.has_value();
     case Operator::kEqual: return value == selector.value;
     case Operator::kNotEqual: return value.value_or("") != selector.value;
-    case Operator::kMatches:
-      return std::regex_search(value.value_or(""), std::regex(selector.value));
+    case Operator::kMatches: return std::regex_search(value.value_or(""), *selector.pattern);
   }
   return false;
+}
+
+bool UsageFilter::may_match(RecordKind kind) const {
+  if (alternatives_.empty()) return true;
+  UsageRecord record;
+  record.kind = kind;
+  return std::any_of(alternatives_.begin(), alternatives_.end(), [&](const auto& selectors) {
+    return std::all_of(selectors.begin(), selectors.end(), [&](const Selector& selector) {
+      return selector.field != "type" || matches(selector, record);
+    });
+  });
 }
 
 bool UsageFilter::matches(const UsageRecord& record) const {
