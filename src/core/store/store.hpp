@@ -94,7 +94,8 @@ class Store {
   };
 
   /// Opens the store, making or migrating it when needed, and starts this process's lease.
-  /// \throws Error kUnsupported when a newer version made it; kDenied, kUnavailable (disk full)
+  /// \throws Error kUnsupported when a newer version made it, or its files do not have the owners that
+  /// they had when they were made; kDenied, kUnavailable (disk full)
   /// with the path and what to do.
   static std::unique_ptr<Store> open(asio::io_context& loop, asio::thread_pool& pool,
                                      Options options);
