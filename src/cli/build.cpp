@@ -16,6 +16,7 @@
 #include "cli/early_export.hpp"
 #include "cli/export_options.hpp"
 #include "cli/exporting.hpp"
+#include "cli/gc_config.hpp"
 #include "cli/image_loader.hpp"
 #include "cli/internal_step.hpp"
 #include "cli/missing_source.hpp"
@@ -24,6 +25,7 @@
 #include "cli/progress_display.hpp"
 #include "cli/remedies.hpp"
 #include "cli/report_error.hpp"
+#include "cli/settle.hpp"
 #include "cli/stdin_context.hpp"
 #include "cli/timings_report.hpp"
 #include "cli/workspace.hpp"
@@ -310,25 +312,6 @@ void write_timings(const BuildOptions& options, const ProgressState& progress) {
   if (!options.trace_file.empty()) write_all(open_trace(options.trace_file).get(), line);
 }
 
-/// Writes what the next build is to find. Only after a success it is also made to last, by
-/// checksums or by waiting for the disk: what was built before a failure is there for the next try
-/// anyway. Whoever does not want to wait for that can end it; the build has succeeded by then.
-Task<void> settle(store::Store& store, bool succeeded) {
-  Timings::Span const span(Phase::kFlush);
-  co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-  co_await store.publish();
-  if (!succeeded) co_return;
-  co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
-  std::exception_ptr failure;
-  try {
-    co_await store.flush();
-  } catch (...) {
-    failure = std::current_exception();
-  }
-  co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-  if (failure && !is_cancellation(failure)) std::rethrow_exception(failure);
-}
-
 /// Tokens are vertices, as BuildKit's are (F7.4.5); so is what makes a build wait.
 void show_registry_notice(progress::Sink& progress, std::string_view text) {
   constexpr std::string_view kToken = "[auth] ";
@@ -355,6 +338,7 @@ Task<int> build_and_report(Runtime& runtime, BuildOptions options, ops::Sandbox 
                            ProgressState& steps, std::optional<ImageLoader>& loader,
                            std::optional<Error>& not_pushed) {
   std::optional<Timings::Span> closing;  // Goes after the workspace.
+  store::GcConfig const gc = read_gc_config(options.global.config);
   Workspace workspace(runtime, options, sandbox);
   if (loader) workspace.loader = &*loader;
   std::string const id = make_build_id();
@@ -372,7 +356,7 @@ Task<int> build_and_report(Runtime& runtime, BuildOptions options, ops::Sandbox 
     co_await take_stdin_context(options, workspace);
     if (options.frontend_options.contains("requestid")) {
       status = co_await answer_request(options, workspace, display);
-      co_await settle(*workspace.store, true);
+      co_await settle(*workspace.store, gc, nullptr, display);
       co_return status;
     }
     StepTimes timed(display, steps);
@@ -387,7 +371,7 @@ Task<int> build_and_report(Runtime& runtime, BuildOptions options, ops::Sandbox 
                                                               "failed to solve: context canceled"))
                               : std::current_exception();
   }
-  co_await settle(*workspace.store, !failure);
+  co_await settle(*workspace.store, gc, failure, display);
   display.finish();
   closing.emplace(Phase::kClose);
   if (failure) std::rethrow_exception(failure);

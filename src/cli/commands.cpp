@@ -11,10 +11,12 @@
 #include "cli/llb_dump.hpp"
 #include "cli/on_store.hpp"
 #include "cli/usage_table.hpp"
+#include "cli/verify_report.hpp"
 #include "core/base/error.hpp"
 #include "core/llb/definition.hpp"
 #include "core/store/collect.hpp"
 #include "core/store/store.hpp"
+#include "core/store/verify.hpp"
 #include "core/sys/file_io.hpp"
 #include "core/sys/fs.hpp"
 
@@ -64,6 +66,16 @@ Task<int> prune_body(Runtime& runtime, PruneCommandOptions options) {
   co_return 0;
 }
 
+Task<int> cache_verify_body(Runtime& runtime, CacheVerifyOptions options) {
+  store::VerifyReport report;
+  if (may_have_store(options.global)) {
+    auto const store = open_store(runtime, options.global);
+    report = co_await store::verify_store(*store);
+  }
+  write_stdout(options.json ? render_verify_json(report) : render_verify_text(report));
+  co_return report.damages.empty() ? 0 : 1;
+}
+
 }  // namespace
 
 void write_stdout(std::string_view text) {
@@ -81,6 +93,10 @@ int run_disk_usage(const DiskUsageOptions& options) {
 
 int run_prune(const PruneCommandOptions& options) {
   return run_on_store(options, prune_body);
+}
+
+int run_cache_verify(const CacheVerifyOptions& options) {
+  return run_on_store(options, cache_verify_body);
 }
 
 int run_doctor(const DoctorOptions& options) {

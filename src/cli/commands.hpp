@@ -10,6 +10,8 @@ namespace cobuild::cli {
 
 int run_disk_usage(const DiskUsageOptions& options);
 int run_prune(const PruneCommandOptions& options);
+/// Status 1 when something was damaged.
+int run_cache_verify(const CacheVerifyOptions& options);
 /// Status 1 when RUN steps cannot be run on this machine.
 int run_doctor(const DoctorOptions& options);
 int run_dump_llb(const DumpLlbOptions& options);

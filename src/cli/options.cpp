@@ -88,7 +88,7 @@ Command parse_debug(const std::vector<std::string>& arguments, const ParsedFlags
 
 const std::vector<std::string>& command_names() {
   static const std::vector<std::string> names = {"build", "push",  "pull",   "images",
-                                                 "inspect", "du",    "prune",  "doctor",
+                                                 "inspect", "du",    "prune",  "cache", "doctor",
                                                  "debug", "version", "help"};
   return names;
 }
@@ -110,6 +110,7 @@ Command parse_help(const std::vector<std::string>& arguments) {
   if (topic == "inspect") return HelpOptions{inspect_help()};
   if (topic == "du") return HelpOptions{disk_usage_help()};
   if (topic == "prune") return HelpOptions{prune_help()};
+  if (topic == "cache") return HelpOptions{cache_help()};
   if (topic == "doctor") return HelpOptions{doctor_help()};
   if (topic == "debug") return HelpOptions{debug_help()};
   if (topic.empty() || topic == "help" || topic == "version") return HelpOptions{main_help()};
@@ -240,6 +241,7 @@ Command parse_command_line(std::vector<std::string> arguments, const Surrounding
   if (name == "inspect") return parse_inspect(rest, before, surroundings);
   if (name == "du") return parse_disk_usage(rest, before, surroundings);
   if (name == "prune") return parse_prune(rest, before, surroundings);
+  if (name == "cache") return parse_cache(rest, before, surroundings);
   if (name == "doctor") return parse_doctor(rest, before, surroundings);
   if (name == "debug") return parse_debug(rest, before, surroundings);
   if (name == "version") return VersionOptions{};

@@ -114,7 +114,7 @@ struct DiskUsageOptions {
   GlobalOptions global;
   std::vector<std::string> filters;
   bool verbose = false;
-  bool json = false;  ///< --format '{{json .}}', the only template there is.
+  bool json = false;  ///< --json, or --format '{{json .}}', the only template there is.
 };
 
 struct PruneCommandOptions {
@@ -127,6 +127,12 @@ struct PruneCommandOptions {
   std::int64_t max_used_bytes = 0;  ///< --keep-storage.
   std::int64_t reserved_bytes = 0;  ///< --keep-storage-min.
   std::int64_t min_free_bytes = 0;  ///< --free-storage.
+};
+
+/// `cache verify`.
+struct CacheVerifyOptions {
+  GlobalOptions global;
+  bool json = false;
 };
 
 struct ImagesOptions {
@@ -180,8 +186,8 @@ struct HelpOptions {
 };
 
 using Command =
-    std::variant<BuildOptions, DiskUsageOptions, PruneCommandOptions, ImagesOptions, InspectOptions,
-                 PullOptions, PushCommandOptions, DoctorOptions, DumpLlbOptions,
+    std::variant<BuildOptions, DiskUsageOptions, PruneCommandOptions, CacheVerifyOptions,
+                 ImagesOptions, InspectOptions, PullOptions, PushCommandOptions, DoctorOptions, DumpLlbOptions,
                  DockerfileToLlbOptions, VersionOptions, HelpOptions>;
 
 /// What surrounds the process, as far as the meaning of a command line depends on it.

@@ -1,9 +1,11 @@
 #include <array>
 #include <charconv>
-#include <cmath>
+#include <chrono>
 
 #include "cli/option_tables.hpp"
 #include "core/base/error.hpp"
+#include "core/base/suggest.hpp"
+#include "dockerfile/duration.hpp"
 
 namespace cobuild::cli {
 namespace {
@@ -14,6 +16,7 @@ constexpr std::array kDiskUsageFlags = {
     Flag{"filter", 'f', FlagKind::kValue, "EXPR", "only these records: type==regular, id~=PATTERN"},
     Flag{"verbose", 'v', FlagKind::kSwitch, "", "everything about each record"},
     Flag{"format", 0, FlagKind::kValue, "TEMPLATE", kFormatHelp},
+    Flag{"json", 0, FlagKind::kSwitch, "", "the same as --format '{{json .}}'"},
 };
 
 constexpr std::array kPruneFlags = {
@@ -25,46 +28,26 @@ constexpr std::array kPruneFlags = {
     Flag{"free-storage", 0, FlagKind::kValue, "MB", "stop when this much of the disk is free"},
     Flag{"verbose", 'v', FlagKind::kSwitch, "", "everything about each record"},
     Flag{"format", 0, FlagKind::kValue, "TEMPLATE", kFormatHelp},
+    Flag{"json", 0, FlagKind::kSwitch, "", "the same as --format '{{json .}}'"},
+};
+
+constexpr std::array kCacheFlags = {
+    Flag{"json", 0, FlagKind::kSwitch, "", "print one JSON object"},
 };
 
 constexpr std::array kDumpLlbFlags = {
     Flag{"dot", 0, FlagKind::kSwitch, "", "print a graph for graphviz"},
 };
 
-/// The factor of a unit of Go's time.ParseDuration in seconds; 0 when it is none.
-double seconds_of_unit(std::string_view unit) {
-  if (unit == "h") return 3600;
-  if (unit == "m") return 60;
-  if (unit == "s") return 1;
-  if (unit == "ms") return 1e-3;
-  if (unit == "us") return 1e-6;
-  if (unit == "ns") return 1e-9;
-  return 0;
-}
-
 /// "48h", "1h30m", "0"; no signs, since nothing is kept until the future.
 std::chrono::seconds parse_duration(const std::string& text, std::string_view flag) {
-  constexpr double kSecondsMax = 3.2e9;  // A hundred years.
-  Error const wrong(ErrorKind::kInvalidInput, "invalid --" + std::string(flag) + " " + text +
-                                                  ": use a duration such as 48h or 1h30m");
-  if (text == "0") return std::chrono::seconds(0);
-  double total = 0;
-  std::string_view rest = text;
-  if (rest.empty()) throw wrong;
-  while (!rest.empty()) {
-    double value = 0;
-    std::size_t const number_end = std::min(rest.find_first_not_of("0123456789."), rest.size());
-    auto const [end, error] = std::from_chars(rest.data(), rest.data() + number_end, value);
-    if (error != std::errc() || end != rest.data() + number_end) throw wrong;
-    rest.remove_prefix(number_end);
-    std::size_t const unit_end = std::min(rest.find_first_of("0123456789."), rest.size());
-    double const unit = seconds_of_unit(rest.substr(0, unit_end));
-    if (unit == 0) throw wrong;
-    rest.remove_prefix(unit_end);
-    total += value * unit;
+  try {
+    auto const duration = dockerfile::parse_duration(text);
+    if (duration.count() >= 0) return std::chrono::ceil<std::chrono::seconds>(duration);
+  } catch (const Error&) {  // said below, with the flag
   }
-  if (total > kSecondsMax) throw wrong;
-  return std::chrono::seconds(static_cast<std::int64_t>(std::ceil(total)));
+  throw Error(ErrorKind::kInvalidInput, "invalid --" + std::string(flag) + " " + text +
+                                            ": use a duration such as 48h or 1h30m");
 }
 
 /// A number of megabytes (10^6), as bytes; 0 when the flag is absent.
@@ -83,7 +66,7 @@ std::int64_t megabytes(const ParsedFlags& flags, std::string_view flag) {
 }
 
 bool wants_json(const ParsedFlags& flags) {
-  if (!flags.has("format")) return false;
+  if (!flags.has("format")) return flags.is_on("json");
   std::string const format = flags.last("format");
   std::string squeezed;
   for (char const c : format) {
@@ -131,6 +114,25 @@ Command parse_prune(const std::vector<std::string>& arguments, const ParsedFlags
   return options;
 }
 
+Command parse_cache(const std::vector<std::string>& arguments, const ParsedFlags& before,
+                    const Surroundings& surroundings) {
+  ParsedFlags const flags = parse_command_flags(kCacheFlags, arguments);
+  if (flags.is_on("help") || flags.positionals.empty()) return HelpOptions{cache_help()};
+  std::vector<std::string> const known = {"verify"};
+  if (const std::string& name = flags.positionals[0]; name != known[0]) {
+    throw Error(ErrorKind::kInvalidInput,
+                "unknown command: cache " + name + did_you_mean(name, known));
+  }
+  if (flags.positionals.size() > 1) {
+    throw Error(ErrorKind::kInvalidInput,
+                "cache verify takes no arguments, but \"" + flags.positionals[1] + "\" was given");
+  }
+  CacheVerifyOptions options;
+  options.global = read_global_options(before, flags, surroundings);
+  options.json = flags.is_on("json");
+  return options;
+}
+
 Command parse_dump_llb(const std::vector<std::string>& arguments) {
   ParsedFlags const flags = parse_command_flags(kDumpLlbFlags, arguments);
   if (flags.is_on("help")) return HelpOptions{debug_help()};
@@ -153,6 +155,7 @@ std::string main_help() {
          "  inspect  what an image is made of\n"
          "  du       what the store holds\n"
          "  prune    remove what is not used\n"
+         "  cache    verify: look for damage in the store, and drop what is damaged\n"
          "  doctor   what this machine can do, what is missing, and how to get it\n"
          "  debug    dump-llb, dockerfile2llb\n"
          "  version  print the version\n"
@@ -179,6 +182,16 @@ std::string disk_usage_help() {
 std::string prune_help() {
   return "Usage: cobuild prune [FLAGS]\n\nFlags:\n" + describe_flags(kPruneFlags) +
          "\nFlags of all commands:\n" + describe_flags(global_flags());
+}
+
+std::string cache_help() {
+  return "Usage: cobuild cache verify [FLAGS]\n\n"
+         "Reads all blobs of the store and looks for the files of all layers. What is damaged is\n"
+         "dropped, so that it is made again when it is needed; the status is then 1. Builds may "
+         "run\n"
+         "meanwhile.\n\nFlags:\n" +
+         describe_flags(kCacheFlags) + "\nFlags of all commands:\n" +
+         describe_flags(global_flags());
 }
 
 std::string doctor_help() {

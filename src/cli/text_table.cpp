@@ -87,4 +87,12 @@ std::string align_blanks(std::string_view text, std::size_t padding) {
   return align(text, {.padding = padding, .unit = 1, .character = ' '});
 }
 
+std::string one_line(std::string_view text) {
+  std::string line = to_valid_utf8(text);
+  for (char& c : line) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = ' ';
+  }
+  return line;
+}
+
 }  // namespace cobuild::cli

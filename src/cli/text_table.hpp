@@ -14,4 +14,7 @@ namespace cobuild::cli {
 /// Likewise with blanks: columns are as wide as their widest cell and `padding` more.
 [[nodiscard]] std::string align_blanks(std::string_view text, std::size_t padding);
 
+/// Text that users may have written, as one cell: valid UTF-8 without control characters.
+[[nodiscard]] std::string one_line(std::string_view text);
+
 }  // namespace cobuild::cli

@@ -35,15 +35,6 @@ std::string go_time(Timestamp time) {
   return text + " +0000 UTC";
 }
 
-/// One cell: descriptions come from users and may hold anything.
-std::string one_line(const std::string& text) {
-  std::string line = to_valid_utf8(text);
-  for (char& c : line) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = ' ';
-  }
-  return line;
-}
-
 json::object to_json(const store::UsageRecord& record) {
   json::object object;
   object["id"] = record.id;

@@ -1,7 +1,7 @@
 #pragma once
 
-/// Reading TOML, for the configuration files of this folder; included by nothing else, since the
-/// parser costs seconds to compile.
+/// Reading TOML, for configuration files; included only where one is read, since the parser costs
+/// seconds to compile.
 
 #define TOML_EXCEPTIONS 1
 #include <toml++/toml.h>

@@ -240,7 +240,7 @@ TEST(Options, ProgressMode) {
   EXPECT_EQ(parse_build({"."}).progress, ProgressMode::kAuto);
 }
 
-TEST(Options, PruneLimits) {
+TEST(Options, PruneLimits) {  // F5.5.5
   auto const command =
       parse_command_line({"prune", "--all", "--keep-duration", "1h30m", "--keep-storage", "1.5",
                           "-f", "type==regular", "--format", "{{json .}}"},
@@ -250,6 +250,15 @@ TEST(Options, PruneLimits) {
   EXPECT_EQ(prune.keep_duration, std::chrono::minutes(90));
   EXPECT_EQ(prune.max_used_bytes, 1'500'000);
   EXPECT_THAT(prune.filters, ElementsAre("type==regular"));
+}
+
+TEST(Options, CacheVerify) {
+  auto const parse = [](Words words) {
+    return parse_command_line(std::move(words), surroundings());
+  };
+  EXPECT_TRUE(std::get<CacheVerifyOptions>(parse({"cache", "verify", "--json"})).json);
+  EXPECT_FALSE(std::get<CacheVerifyOptions>(parse({"cache", "verify"})).json);
+  EXPECT_THAT(std::get<HelpOptions>(parse({"cache"})).text, HasSubstr("cache verify"));
 }
 
 TEST(Options, OtherCommands) {
@@ -264,6 +273,8 @@ TEST(Options, OtherCommands) {
       std::get<DockerfileToLlbOptions>(parse({"debug", "dockerfile2llb", "-f", "d/F", "c"}));
   EXPECT_EQ(llb.build.locals.at("dockerfile"), "d");
   EXPECT_TRUE(std::get<DiskUsageOptions>(parse({"du", "-v"})).verbose);
+  EXPECT_TRUE(std::get<DiskUsageOptions>(parse({"du", "--json"})).json);
+  EXPECT_TRUE(std::get<PruneCommandOptions>(parse({"prune", "--json"})).json);
 }
 
 TEST(Options, EachCommandHasHelpThatNamesItsFlags) {
@@ -390,6 +401,15 @@ INSTANTIATE_TEST_SUITE_P(
             "Snapshotter",
             {"--snapshotter", "overly", "du"},
             "invalid --snapshotter overly: use auto, overlay or native (did you mean overlay?)"},
+        RefusedCase{"NegativeDuration",
+                    {"prune", "--keep-duration=-1h"},
+                    "invalid --keep-duration -1h: use a duration such as 48h or 1h30m"},
+        RefusedCase{"CacheCommand",
+                    {"cache", "verfy"},
+                    "unknown command: cache verfy (did you mean verify?)"},
+        RefusedCase{"CacheArgument",
+                    {"cache", "verify", "x"},
+                    "cache verify takes no arguments, but \"x\" was given"},
         RefusedCase{"DuArgument", {"du", "x"}, "du takes no arguments, but \"x\" was given"}),
     [](const auto& test) { return test.param.name; });
 
@@ -404,7 +424,7 @@ struct OutputCase {
 
 class OutputParse : public testing::TestWithParam<OutputCase> {};
 
-TEST_P(OutputParse, Table) {
+TEST_P(OutputParse, Table) {  // F4.1.2, F4.1.3
   const OutputCase& row = GetParam();
   auto const around = surroundings({}, row.terminal);
   if (row.message.empty()) {

@@ -25,21 +25,21 @@ UsageRecords sample() {
   return {small, big};
 }
 
-TEST(UsageTable, Rows) {
+TEST(UsageTable, Rows) {  // F5.5.1
   EXPECT_EQ(render_usage_table(sample()),
             "ID\t\t\t\t\t\t\t\t\tRECLAIMABLE\tSIZE\tLAST ACCESSED\n" +
                 ("small*" + std::string(65, ' ')) + "\ttrue       \t512B\t\n" +
                 ("big" + std::string(68, ' ')) + "\tfalse      \t1.23MB*\t\n");
 }
 
-TEST(UsageTable, Summary) {
+TEST(UsageTable, Summary) {  // F5.5.1, F5.5.5
   EXPECT_EQ(render_usage_summary(sample()),
             "Shared:\t\t1.23MB\nPrivate:\t512B\nReclaimable:\t512B\nTotal:\t\t1.24MB\n");
   EXPECT_EQ(render_usage_summary({}), "Reclaimable:\t0B\nTotal:\t\t0B\n");
   EXPECT_EQ(render_total(sample()), "Total:\t1.24MB\n");
 }
 
-TEST(UsageTable, Verbose) {
+TEST(UsageTable, Verbose) {  // F5.5.2
   auto records = sample();
   records.erase(records.begin());
   EXPECT_EQ(
@@ -49,7 +49,7 @@ TEST(UsageTable, Verbose) {
       "Usage count:\t3\nLast used:\t1970-01-01 00:00:02 +0000 UTC\nType:\t\texec.cachemount\n\n");
 }
 
-TEST(UsageTable, Json) {
+TEST(UsageTable, Json) {  // F5.5.3
   auto records = sample();
   records.pop_back();
   std::string const object =

@@ -1,4 +1,4 @@
-# What the store holds, and that pruning leaves a store that works.
+# What the store holds, and that pruning leaves a store that works (F5.5.1 to F5.5.8).
 source "$(dirname "$0")/lib.sh"
 with_busybox
 dockerfile <<DF
@@ -13,6 +13,18 @@ ok cobuild du -v
 grep -qF 'five-megabytes' "$OUT" || fail "no description"
 ok cobuild du --format '{{json .}}'
 equal "$(json "$OUT" 'len(j) > 1')" True
+cp "$OUT" "$WORK/template.json"
+ok cobuild du --json
+cmp -s "$OUT" "$WORK/template.json" || fail "--json is not what the template prints"
+ok cobuild du -f type==exec.cachemount
+! grep -q '^Total' "$OUT" || fail "a summary of some records"
+fails cobuild du -f 'type='
+says 'failed to parse diskusage filters [type=]: filters: parse error'
+ok cobuild prune --json -f 'description~=/five-.*bytes/'
+equal "$(json "$OUT" 'j["recordType"]')" regular
+ok build "$CONTEXT"
+ok cobuild prune --keep-duration 1h
+equal "$(cat "$OUT")" "Total:	0B"
 ok cobuild prune --all
 grep -qE '^Total:[[:space:]]+[0-9.]+MB' "$OUT" || fail "no total"
 ok cobuild du

@@ -114,6 +114,24 @@ ok cobuild push --insecure-registry "$REGISTRY" "$REGISTRY/team/multi:1"
 ok raw team/multi:1
 equal "$(json "$OUT" 'len(j["manifests"])')" 2
 
+# What is pruned is nothing that images which are kept need, in whatever form their layers are.
+dockerfile <<DF
+FROM scratch
+COPY busybox /bin/busybox
+COPY Dockerfile /
+DF
+for form in squash=all compression=estargz rewrite-timestamp=true; do
+  SOURCE_DATE_EPOCH=1000000000 ok build -t "$REGISTRY/kept/${form%%=*}:1" -o "type=image,$form" "$CONTEXT"
+done
+printf 'FROM scratch\nCOPY Dockerfile /unrelated\n' >"$WORK/next/Dockerfile"
+ok build -o "type=oci,dest=$WORK/unrelated.tar" "$WORK/next"
+ok cobuild prune -f description~=unrelated
+! grep -qE '^Total:[[:space:]]+0B' "$OUT" || fail "nothing was pruned"
+for form in squash compression rewrite-timestamp; do
+  ok cobuild push --insecure-registry "$REGISTRY" "$REGISTRY/kept/$form:1"
+  ok raw "kept/$form:1"
+done
+
 # A name goes with its layers.
 ok cobuild prune --all
 ok cobuild images -q
