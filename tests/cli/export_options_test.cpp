@@ -45,7 +45,7 @@ std::string complaint(Attributes attributes, const std::string& type = "oci") {
 constexpr const char* kNotBool = ": strconv.ParseBool: parsing \"x\": invalid syntax";
 constexpr const char* kEmptyBool = ": strconv.ParseBool: parsing \"\": invalid syntax";
 
-TEST(ExportOptions, Defaults) {
+TEST(ExportOptions, Defaults) {  // F4.2.12
   for (const char* type : {"oci", "docker", "image"}) {
     ExportOptions const options = parse({}, type);
     EXPECT_EQ(options.seal.compression, oci::Compression::kGzip) << type;
@@ -67,7 +67,7 @@ TEST(ExportOptions, NamesOfArchivesAreNormalised) {
   EXPECT_THAT(complaint({{"name", "*"}}), HasSubstr("failed to parse *: "));
 }
 
-TEST(ExportOptions, Compression) {
+TEST(ExportOptions, Compression) {  // F4.2.14
   EXPECT_EQ(parse({{"compression", "zstd"}, {"compression-level", "22"}}).seal.level, 22);
   EXPECT_EQ(parse({{"compression", "uncompressed"}}).seal.compression, oci::Compression::kNone);
   EXPECT_TRUE(parse({{"force-compression", ""}}).seal.force);
@@ -143,7 +143,7 @@ TEST(ExportOptions, Local) {
 }
 
 /// F4.2.5, F4.2.8, F4.2.11, F4.2.18, F4.2.20.
-TEST(ExportOptions, KeysOfAnImageStoreAndUnknownOnes) {
+TEST(ExportOptions, KeysOfAnImageStoreAndUnknownOnes) {  // F4.1.1
   EXPECT_EQ(complaint({{"store", "false"},
                        {"name-canonical", ""},
                        {"unsafe-internal-store-allow-incomplete", "true"},

@@ -48,7 +48,7 @@ TEST(PushOptions, NamesStayAsWritten) {
   EXPECT_EQ(join_names(options.names), "a,localhost:5000/b:1");
 }
 
-TEST(PushOptions, AnEmptyValueIsTrue) {
+TEST(PushOptions, AnEmptyValueIsTrue) {  // F4.2.2, F4.2.3, F4.2.4
   PushOptions const options = parse({{"push", ""}, {"push-by-digest", ""}, {"registry.insecure", ""}});
   EXPECT_TRUE(options.push && options.by_digest && options.insecure);
 }
@@ -60,7 +60,7 @@ TEST(PushOptions, AStarIsTheNameOfTheResult) {
   EXPECT_THAT(complaint({{"name", "*"}}), HasSubstr("failed to parse *"));
 }
 
-TEST(PushOptions, DanglingNames) {
+TEST(PushOptions, DanglingNames) {  // F4.2.6
   std::string const dangling = "d@" + kRoot.to_string();
   EXPECT_THAT(image_names(parse({{"dangling-name-prefix", "d"}}), kRoot), ElementsAre(dangling));
   EXPECT_THAT(image_names(parse({{"name", "a"}, {"dangling-name-prefix", "d"}}), kRoot),
@@ -84,7 +84,7 @@ TEST(PushOptions, WrongValues) {
   EXPECT_THAT(complaint({{"dangling-name-prefix", "B"}}), HasSubstr("failed to parse B"));
 }
 
-TEST(PushOptions, WhatCannotBePushed) {
+TEST(PushOptions, WhatCannotBePushed) {  // F4.2.3
   EXPECT_THAT(complaint({{"push", "true"}}), HasSubstr("a name is needed"));
   EXPECT_EQ(complaint({{"push", "true"}, {"name", "a:1"}}), "");
   EXPECT_EQ(complaint({{"push", "true"}, {"push-by-digest", "true"}, {"name", "r:5000/a"}}), "");

@@ -57,7 +57,7 @@ equal "$(json "$WORK/one/index.json" 'j["manifests"][0]["mediaType"]')" applicat
 ok build --platform linux/arm64 --opt build-arg:BUILDKIT_MULTI_PLATFORM=1 -o "type=oci,tar=false,dest=$WORK/map" "$CONTEXT"
 equal "$(json "$WORK/map/index.json" 'j["manifests"][0]["mediaType"]')" application/vnd.oci.image.index.v1+json
 
-# docker load takes one image; known before anything runs (F10.98).
+# docker load takes one image; known before anything runs (F4.3.3, F10.98).
 fails build --no-cache --platform linux/arm64 --opt multi-platform=true -o "type=docker,dest=$WORK/docker.tar" "$CONTEXT"
 says "docker exporter does not currently support exporting manifest lists"
 fails build --no-cache --platform $platforms -o "type=docker,dest=$WORK/docker.tar" "$CONTEXT"

@@ -14,7 +14,7 @@ RUN echo one > /one
 COPY busybox /copy
 DF
 
-# Two names in one push; what is there is what was said, and a client can read it.
+# Two names in one push; what is there is what was said, and a client can read it (F4.2.2, F4.7.6).
 ok build "${flags[@]}" --push -t "$REGISTRY/team/app:1" -t "$REGISTRY/other/app:2" \
   --metadata-file "$WORK/metadata.json" "$CONTEXT"
 says "exporting to image"
@@ -36,7 +36,7 @@ ok build "${flags[@]}" -o "type=local,dest=$WORK/files" "$WORK/next"
 equal "$(cat "$WORK/files/two")" one
 
 # A second push, and one to another repository that adds nothing but a label: no layer moves, so the
-# line has no bytes.
+# line has no bytes (F4.7.2).
 ok build "${flags[@]}" --push -t "$REGISTRY/team/app:1" "$CONTEXT"
 all_cached
 matches 'pushing layers( [0-9]+\.[0-9]s)? done$'
@@ -83,7 +83,7 @@ done
 ok inspect --raw "docker://$REGISTRY/team/multi:1"
 equal "$(json "$OUT" 'j["mediaType"]')" application/vnd.oci.image.index.v1+json
 
-# By digest, in Docker's media types.
+# By digest, in Docker's media types (F4.2.3, F4.2.7, F4.5.2).
 flags=(--insecure-registry "$REGISTRY")
 ok build "${flags[@]}" --metadata-file "$WORK/metadata.json" \
   -o "type=image,name=$REGISTRY/team/quiet,push=true,push-by-digest=true,name-canonical=true,oci-mediatypes=false" "$CONTEXT"

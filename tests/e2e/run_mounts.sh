@@ -33,7 +33,7 @@ ok build -o "type=local,dest=$WORK/bind" "$CONTEXT"
 equal "$(cat "$WORK/bind/c")" changed
 [ "$(cached_steps)" -gt 0 ] || fail "nothing was cached"
 
-# ---- cache: kept, seeded, with owner and mode; not part of the image
+# ---- cache: kept, seeded, with owner and mode; not part of the image (F5.5.14, F5.5.16)
 mounts() {
   dockerfile <<DF
 $BASE
@@ -64,7 +64,7 @@ says "lines=2"
 says "seeds=2"
 says "one=3"
 matches '^#[0-9]+ .*drwxr-xr-x .* 0 +0 '
-# A step that ignores the cache begins with empty mounts (F1.11.14).
+# A step that ignores the cache begins with empty mounts (F1.11.14, F5.5.15).
 mounts third 1
 ok build --no-cache "$CONTEXT"
 says "lines=1"

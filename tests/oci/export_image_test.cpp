@@ -94,7 +94,7 @@ std::size_t files_in(const fs::path& directory) {
 }
 
 /// F4.3.2.
-TEST(ImageArchive, HasTheLayoutOfContainerd) {
+TEST(ImageArchive, HasTheLayoutOfContainerd) {  // F4.3.5
   Sample sample = make_sample();
   sample.image.names = {"docker.io/library/demo:1", "example.com/x/demo:two"};
   fs::path const path = sample.scratch.path() / "out.tar";
@@ -141,7 +141,7 @@ TEST(ImageArchive, HasTheLayoutOfContainerd) {
                 sample.image.layers[0].digest.digest().hex() + R"("]}])");
 }
 
-TEST(ImageArchive, OciHasNoDockerManifest) {
+TEST(ImageArchive, OciHasNoDockerManifest) {  // F4.3.1
   Sample const sample = make_sample();
   fs::path const path = sample.scratch.path() / "out.tar";
   write_image_archive(sample.image, ArchiveFormat::kOci, sample.opener(), path);

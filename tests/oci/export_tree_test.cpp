@@ -87,7 +87,7 @@ TEST_F(TreeExport, NeverWritesThroughLinksOfTheDestination) {
   EXPECT_EQ(describe(tree_), describe(out_));
 }
 
-TEST_F(TreeExport, EpochIsEveryTime) {
+TEST_F(TreeExport, EpochIsEveryTime) {  // F4.6.4
   to_directory({.epoch = Timestamp(std::chrono::seconds(77))});
   for (const auto& [name, line] : describe(out_)) EXPECT_THAT(line, HasSubstr(" t77.0")) << name;
 }
@@ -101,7 +101,7 @@ TEST_F(TreeExport, DirectoriesMayBeReadOnly) {
   fs::permissions(out_ / "dir", fs::perms(0755));
 }
 
-TEST_F(TreeExport, PlatformsGetDirectories) {
+TEST_F(TreeExport, PlatformsGetDirectories) {  // F4.4.3
   fs::path const other = scratch_.make("other");
   write_text(other / "b", "b");
   write_tree_directory(
@@ -159,7 +159,7 @@ TEST_F(TreeExport, WhatFailsLeavesNothing) {
   EXPECT_FALSE(fs::exists(out_ / "dir/deep"));
 }
 
-TEST_F(TreeExport, NothingIsAnEmptyDirectory) {
+TEST_F(TreeExport, NothingIsAnEmptyDirectory) {  // F4.4.7
   write_tree_directory({{.root = "", .platform = ""}}, {}, out_);
   EXPECT_TRUE(fs::is_empty(out_));
 }
@@ -198,7 +198,7 @@ TEST_F(TreeExport, ArchivesInWalkOrder) {
 }
 
 /// F10.93.
-TEST_F(TreeExport, ArchivesOfPlatformsAreSplit) {
+TEST_F(TreeExport, ArchivesOfPlatformsAreSplit) {  // F4.4.6, F4.6.4
   fs::path const path = scratch_.path() / "out.tar";
   TreeExportOptions const options{.epoch = Timestamp(std::chrono::seconds(9)),
                                   .split_platforms = true};
@@ -213,7 +213,7 @@ TEST_F(TreeExport, ArchivesOfPlatformsAreSplit) {
             "linux_arm64/deep/f 0 4 9\n");
 }
 
-TEST_F(TreeExport, NothingIsAnEmptyArchive) {
+TEST_F(TreeExport, NothingIsAnEmptyArchive) {  // F4.4.7
   fs::path const path = scratch_.path() / "out.tar";
   write_tree_archive({{.root = "", .platform = ""}}, {}, path);
   EXPECT_EQ(read_text(path), std::string(1024, '\0'));

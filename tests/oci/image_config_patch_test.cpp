@@ -49,7 +49,7 @@ TEST(BuildImage, SortsKeysAndKeepsWhatItDoesNotKnow) {
   EXPECT_EQ(image.manifest_digest, BlobDigest(Digest::of(image.manifest)));
 }
 
-TEST(BuildImage, ManifestIsIndented) {
+TEST(BuildImage, ManifestIsIndented) {  // F4.5.6
   ImageLayer one = layer("a");
   one.annotations = {{"containerd.io/uncompressed", "x"},
                      {"buildkit/createdat", "x"},
@@ -80,7 +80,7 @@ TEST(BuildImage, ManifestIsIndented) {
 })");
 }
 
-TEST(BuildImage, DockerTypesWhenAskedFor) {
+TEST(BuildImage, DockerTypesWhenAskedFor) {  // F4.5.2
   ImageLayer one = layer("a");
   one.annotations = {{"kept", "only in OCI manifests"}};
   BuiltImage const image = build_image(config_with("[]"), {one},
@@ -97,7 +97,7 @@ TEST(BuildImage, DockerTypesWhenAskedFor) {
 }
 
 /// F10.85.
-TEST(BuildImage, ScratchHasNoLayers) {
+TEST(BuildImage, ScratchHasNoLayers) {  // F4.5.4, F4.5.11
   BuiltImage const image = build_image(default_image_config("linux", "amd64", ""), {});
   EXPECT_EQ(
       image.config,
@@ -105,7 +105,7 @@ TEST(BuildImage, ScratchHasNoLayers) {
   EXPECT_THAT(image.manifest, HasSubstr("\"layers\": null"));
 }
 
-TEST(BuildImage, SaysWhatIsMissing) {
+TEST(BuildImage, SaysWhatIsMissing) {  // F4.5.7
   for (const auto& [config, message] :
        {std::pair(R"({"architecture":"amd64"})", "invalid image config for export: missing os"),
         std::pair(R"({"os":"linux"})", "invalid image config for export: missing architecture")}) {

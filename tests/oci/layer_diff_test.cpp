@@ -67,7 +67,7 @@ class LayerDiff : public testing::Test {
   fs::path upper_ = scratch_.make("upper");
 };
 
-TEST_F(LayerDiff, EntriesComeInWalkOrder) {
+TEST_F(LayerDiff, EntriesComeInWalkOrder) {  // F4.5.15
   for (const char* name : {"b", "a/z", "a/a", "a.txt", "a-b", "a0"}) add(upper_ / name, "x");
   EXPECT_EQ(diff(), "a/\na/a (1)\na/z (1)\na-b (1)\na.txt (1)\na0 (1)\nb (1)\n");
 }
@@ -206,7 +206,7 @@ TEST_F(LayerDiff, UnchangedNamesOfAChangedFileAreLinked) {
   EXPECT_EQ(diff(), "d/\nd/c (3)\nd/a = d/c\nd/b = d/c\n");
 }
 
-TEST_F(LayerDiff, SocketsAreLeftOut) {
+TEST_F(LayerDiff, SocketsAreLeftOut) {  // F4.5.15
   int const fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
   sockaddr_un address{};
   address.sun_family = AF_UNIX;

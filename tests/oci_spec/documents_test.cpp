@@ -36,7 +36,7 @@ TEST(JsonText, EscapesAsGoDoes) {
       "{\"b\":\"\\u003ca\\u003e\\u0026\\u2028\\u0007\\b\x7f\",\"a\":[1,-2,true,null,0.5,{}]}");
 }
 
-TEST(JsonText, IndentsByTwo) {
+TEST(JsonText, IndentsByTwo) {  // F4.5.3
   EXPECT_EQ(to_indented_text(parse_json(R"({"a":[],"b":{"c":[1,2]}})", "x")),
             "{\n  \"a\": [],\n  \"b\": {\n    \"c\": [\n      1,\n      2\n    ]\n  }\n}");
 }
@@ -155,7 +155,7 @@ TEST(ManifestType, IsDetectedFromTheBytes) {
   EXPECT_EQ(detect_manifest_type("{}"), std::nullopt);
 }
 
-TEST(MediaType, NamesCompressionAndConverts) {
+TEST(MediaType, NamesCompressionAndConverts) {  // F4.5.1, F4.5.2
   EXPECT_EQ(compression_of(kOciLayerZstd), Compression::kZstd);
   EXPECT_EQ(compression_of(kDockerLayerGzip), Compression::kGzip);
   EXPECT_EQ(compression_of(kOciLayer), Compression::kNone);
@@ -197,7 +197,7 @@ TEST(ImageConfig, TimesGetOneSpelling) {
   EXPECT_EQ(created("0001-01-01T00:00:00Z"), "0001-01-01T00:00:00Z");
 }
 
-TEST(PatchImageConfig, SortsReplacesAndKeepsTheUnknown) {
+TEST(PatchImageConfig, SortsReplacesAndKeepsTheUnknown) {  // F4.5.7
   ImageConfigPatch patch;
   patch.diff_ids = {DiffId(Digest::parse(kDigest))};
   patch.history = {

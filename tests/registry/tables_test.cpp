@@ -411,7 +411,7 @@ TEST(HelperOutput, NamesAndTokens) {
   EXPECT_THROW((void)parse_helper_output("nope", "h"), Error);
 }
 
-TEST(BuildkitdConfig, ReadsRegistryTables) {
+TEST(BuildkitdConfig, ReadsRegistryTables) {  // F4.7.4
   TempDir const directory =
       TempDir::create(std::filesystem::temp_directory_path(), "cobuild-toml-");
   auto const file = directory.path() / "buildkitd.toml";
