@@ -38,6 +38,13 @@ ErrorKind kind_of(int code) {
   }
 }
 
+/// ": No space left on device", when the system said why.
+std::string reason_of(sqlite3* handle, int code) {
+  bool const asked_the_system = (code & 0xff) == SQLITE_IOERR || (code & 0xff) == SQLITE_CANTOPEN;
+  int const reason = handle != nullptr && asked_the_system ? ::sqlite3_system_errno(handle) : 0;
+  return reason != 0 ? ": " + std::system_category().message(reason) : "";
+}
+
 std::string remedy_of(int code) {
   switch (code & 0xff) {
     case SQLITE_BUSY: return " (another process has kept it locked)";
@@ -196,6 +203,7 @@ void Database::set_durability(Durability durability) {
 void Database::fail(int code, std::string_view doing) const {
   std::string what = "store " + path_.string() + ": ";
   what += handle_ != nullptr ? ::sqlite3_errmsg(handle_) : ::sqlite3_errstr(code);
+  what += reason_of(handle_, code);
   what += remedy_of(code);
   ErrorKind const kind = kind_of(code);
   if (kind == ErrorKind::kInternal) what += " in: " + std::string(doing);
