@@ -30,6 +30,10 @@ class BlobSink {
  public:
   virtual ~BlobSink() = default;
   virtual Task<void> write(std::span<const std::byte> chunk) = 0;
+
+  /// Forgets all that was written, and what a ResumePoint told of: it was not the blob's, whose
+  /// first byte comes next. False: this cannot be done.
+  virtual Task<bool> restart() { co_return false; }
 };
 
 /// Where an earlier, broken fetch ended: so many bytes are with the caller already, and `hash` has
@@ -57,7 +61,9 @@ class ContentSource {
   /// Streams a blob of `repository` into `sink`, which must outlive the returned task; bytes before
   /// `resume.offset` are not sent again. Returns only when size and digest of the whole have been
   /// found right, which can be after the last byte was handed over: commit what the sink got only
-  /// then. \throws Error kCorrupt if they are not right, kNotFound, kDenied, kUnavailable.
+  /// then. What was damaged on its way may be fetched again, if the sink can restart(). \throws
+  /// Error kCorrupt if they are not right, kNotFound, kDenied, kUnavailable; what the sink throws,
+  /// but for kCorrupt: that may be the damage.
   virtual Task<void> fetch_blob(Reference repository, Descriptor blob, BlobSink& sink,
                                 ResumePoint resume) = 0;
 

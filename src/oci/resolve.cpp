@@ -23,6 +23,11 @@ class TextSink final : public BlobSink {
     co_return;
   }
 
+  Task<bool> restart() override {
+    text.clear();
+    co_return true;
+  }
+
   std::string text;
 
  private:

@@ -5,12 +5,14 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <utility>
 
 #include "core/async/concurrency.hpp"
 #include "core/base/assert.hpp"
 #include "core/base/error.hpp"
 #include "core/base/timings.hpp"
+#include "oci/layer_apply.hpp"
 
 namespace cobuild::ops {
 namespace {
@@ -31,33 +33,6 @@ bool write_fully(int fd, std::span<const std::byte> chunk) {
   }
   return true;
 }
-
-/// Where a download goes: the blob's file, the unpacking, and the progress.
-class BlobTee final : public oci::BlobSink {
- public:
-  BlobTee(asio::thread_pool& pool, int fd, oci::LayerApplier* applier, solve::StepSink& step,
-          std::string name, std::int64_t done, std::int64_t total)
-      : pool_(pool), fd_(fd), applier_(applier), step_(step), name_(std::move(name)), done_(done),
-        total_(total) {}
-
-  Task<void> write(std::span<const std::byte> chunk) override {
-    int const fd = fd_;
-    auto store = [fd, chunk] { return write_fully(fd, chunk); };
-    co_await offload(pool_, store);
-    if (applier_ != nullptr) co_await applier_->write(chunk);
-    done_ += static_cast<std::int64_t>(chunk.size());
-    step_.status(name_, done_, total_, false);
-  }
-
- private:
-  asio::thread_pool& pool_;
-  int fd_;
-  oci::LayerApplier* applier_;
-  solve::StepSink& step_;
-  std::string name_;
-  std::int64_t done_;
-  std::int64_t total_;
-};
 
 /// The next bytes of a file, from `offset`.
 struct Piece {
@@ -104,6 +79,70 @@ oci::Descriptor describe(const store::LayerBlob& blob) {
 
 }  // namespace
 
+/// The files of a layer as they are unpacked.
+class LayerFetcher::Unpacking {
+ public:
+  /// `fetcher` outlives this.
+  Unpacking(LayerFetcher& fetcher, oci::ApplyOptions options)
+      : fetcher_(fetcher), options_(std::move(options)), files_(fetcher.store_.new_layer()) {
+    start();
+  }
+
+  [[nodiscard]] oci::LayerApplier& applier() noexcept { return *applier_; }
+  [[nodiscard]] store::NewLayer& files() noexcept { return files_; }
+
+  /// Drops what was unpacked; the applier is another one then.
+  Task<void> restart() {
+    applier_.reset();
+    auto drop = [damaged = std::exchange(files_, fetcher_.store_.new_layer())] { return true; };
+    start();
+    co_await offload(fetcher_.pool_, std::move(drop));
+  }
+
+ private:
+  void start() { applier_.emplace(fetcher_.executor_, files_.fs(), options_); }
+
+  LayerFetcher& fetcher_;
+  oci::ApplyOptions options_;
+  store::NewLayer files_;
+  std::optional<oci::LayerApplier> applier_;  ///< Writes to files_, so it goes first.
+};
+
+/// Where a download goes: the blob's file, the unpacking (unless null), and the progress.
+class LayerFetcher::BlobTee final : public oci::BlobSink {
+ public:
+  /// `done` bytes of the blob are in the file and unpacked. What is passed by reference outlives this.
+  BlobTee(asio::thread_pool& pool, int fd, Unpacking* unpacking, solve::StepSink& step,
+          const store::LayerBlob& blob, std::int64_t done)
+      : pool_(pool), fd_(fd), unpacking_(unpacking), step_(step), blob_(blob), done_(done) {}
+
+  Task<void> write(std::span<const std::byte> chunk) override {
+    int const fd = fd_;
+    auto store = [fd, chunk] { return write_fully(fd, chunk); };
+    co_await offload(pool_, store);
+    if (unpacking_ != nullptr) co_await unpacking_->applier().write(chunk);
+    done_ += static_cast<std::int64_t>(chunk.size());
+    step_.status(blob_.digest.to_string(), done_, blob_.size, false);
+  }
+
+  Task<bool> restart() override {
+    if (::ftruncate(fd_, 0) != 0 || ::lseek(fd_, 0, SEEK_SET) < 0) {
+      throw Error::from_errno(errno, "begin " + blob_.digest.to_string() + " anew");
+    }
+    done_ = 0;
+    if (unpacking_ != nullptr) co_await unpacking_->restart();
+    co_return true;
+  }
+
+ private:
+  asio::thread_pool& pool_;
+  int fd_;
+  Unpacking* unpacking_;
+  solve::StepSink& step_;
+  const store::LayerBlob& blob_;
+  std::int64_t done_;
+};
+
 LayerFetcher::LayerFetcher(asio::any_io_executor executor, asio::thread_pool& pool,
                            store::Store& store, const ContentSources& sources)
     : executor_(executor),
@@ -149,29 +188,29 @@ Task<bool> LayerFetcher::make_snapshot(store::LayerChain chain, std::size_t posi
   auto const lock = co_await store_.lock("layer " + std::to_string(id.value));
   if (co_await store_.confirm_snapshot(id)) co_return true;
   store::Layer const layer = store_.get_layer(id);
-  store::NewLayer files = store_.new_layer();
   oci::ApplyOptions options;
   options.expected_diff_id = layer.diff_id;
+  std::optional<Unpacking> unpacking;
   std::optional<oci::AppliedLayer> applied;
   {
     auto const slot = co_await streams_.acquire();
     Timings::Span const span(Phase::kPull);
-    oci::LayerApplier applier(executor_, files.fs(), options);
-    co_await stream(id, &applier, *relay);
-    applied.emplace(co_await applier.finish());
+    unpacking.emplace(*this, std::move(options));
+    co_await stream(id, &*unpacking, *relay);
+    applied.emplace(co_await unpacking->applier().finish());
   }
   for (const std::string& warning : applied->warnings) relay->warn(warning);
   if (!applied->is_complete()) {
     store::LayerChain below(chain.begin(), chain.begin() + static_cast<std::ptrdiff_t>(position));
     auto lowers = co_await directories(std::move(below), *relay);
-    std::filesystem::path const directory = files.fs();
+    std::filesystem::path const directory = unpacking->files().fs();
     auto complete = [&] {
       oci::complete_layer(directory, lowers, *applied);
       return true;
     };
     co_await offload(pool_, complete);
   }
-  co_await store_.commit_snapshot(id, std::move(files));
+  co_await store_.commit_snapshot(id, std::move(unpacking->files()));
   co_return true;
 }
 
@@ -209,57 +248,67 @@ Task<void> LayerFetcher::fetch_blob(store::LayerId id, BlobDigest digest, solve:
                                         " is gone and it can be fetched from nowhere");
 }
 
-Task<void> LayerFetcher::stream(store::LayerId id, oci::LayerApplier* applier,
-                                solve::StepSink& step) {
+Task<void> LayerFetcher::stream(store::LayerId id, Unpacking* unpacking, solve::StepSink& step) {
   store::Layer const layer = store_.get_layer(id);
   for (const store::LayerBlob& blob : layer.blobs) {
     if (!blob.present || !store_.has_blob(blob.digest)) continue;
-    if (applier == nullptr) co_return;
+    if (unpacking == nullptr) co_return;
     UniqueFd const file = open_file(store_.blob_path(blob.digest), O_RDONLY);
-    co_await replay(pool_, file.get(), blob.size, applier, nullptr);
+    co_await replay(pool_, file.get(), blob.size, &unpacking->applier(), nullptr);
     co_return;
   }
   if (layer.blobs.empty()) {
     throw Error(ErrorKind::kNotFound, "the files of layer " + std::to_string(id.value) +
                                           " are gone and it can be fetched from nowhere");
   }
-  co_await download(layer.blobs.front(), applier, step);
+  co_await download(layer.blobs.front(), unpacking, step);
 }
 
-Task<void> LayerFetcher::download(store::LayerBlob blob, oci::LayerApplier* applier,
+Task<void> LayerFetcher::download(store::LayerBlob blob, Unpacking* unpacking,
                                   solve::StepSink& step) {
   store::NewBlob file = co_await store_.new_blob(blob.digest);
+  auto const applier = [unpacking] { return unpacking == nullptr ? nullptr : &unpacking->applier(); };
   if (store_.has_blob(blob.digest)) {  // Another process fetched it while we waited.
     UniqueFd const whole = open_file(store_.blob_path(blob.digest), O_RDONLY);
-    co_await replay(pool_, whole.get(), blob.size, applier, nullptr);
+    co_await replay(pool_, whole.get(), blob.size, applier(), nullptr);
     co_return;
   }
   COBUILD_ASSERT(!blob.sources.empty(), "a layer that is not here says where it is from");
-  auto const fetchable = std::ranges::find_if(
-      blob.sources, [this](const std::string& source) { return sources_.can_fetch(source); });
-  std::string const origin = fetchable == blob.sources.end() ? blob.sources.front() : *fetchable;
-  try {
-    co_await download_from(origin, blob, file, applier, step);
-  } catch (const Error& e) {
-    // What is wrong must not be taken up again by the next try.
-    if (e.kind() == ErrorKind::kCorrupt) ::unlink(file.path().c_str());
-    throw;
+  std::vector<std::string> origins;
+  std::ranges::copy_if(blob.sources, std::back_inserter(origins),
+                       [this](const std::string& source) { return sources_.can_fetch(source); });
+  if (origins.empty()) origins.push_back(blob.sources.front());
+  std::int64_t offset = std::min(file.offset(), blob.size);
+  BlobTee tee(pool_, file.fd(), unpacking, step, blob, offset);
+  for (auto origin = origins.begin();;) {
+    std::optional<Error> damage;
+    try {
+      oci::ResumePoint resume;
+      if (offset > 0) co_await replay(pool_, file.fd(), offset, applier(), &resume.hash);
+      resume.offset = static_cast<std::uint64_t>(offset);
+      if (::lseek(file.fd(), offset, SEEK_SET) < 0) {
+        throw Error::from_errno(errno, "resume " + blob.digest.to_string());
+      }
+      co_await download_from(*origin, blob, tee, std::move(resume));
+      break;
+    } catch (const Error& e) {
+      if (e.kind() != ErrorKind::kCorrupt) throw;
+      damage = e;
+    }
+    // What an earlier build left may be what is wrong, and this must not be left to a later one.
+    if (std::exchange(offset, 0) == 0 && ++origin == origins.end()) {
+      ::unlink(file.path().c_str());
+      throw *damage;
+    }
+    co_await tee.restart();
+    step.log(2, std::string(damage->what()) + "; fetching it from " + *origin + "\n");
   }
   co_await store_.commit_blob(std::move(file), blob.digest, blob.size);
   step.status(blob.digest.to_string(), blob.size, blob.size, true);
 }
 
 Task<void> LayerFetcher::download_from(std::string origin, store::LayerBlob blob,
-                                       store::NewBlob& file, oci::LayerApplier* applier,
-                                       solve::StepSink& step) {
-  std::int64_t const offset = std::min(file.offset(), blob.size);
-  oci::ResumePoint resume;
-  if (offset > 0) co_await replay(pool_, file.fd(), offset, applier, &resume.hash);
-  resume.offset = static_cast<std::uint64_t>(offset);
-  if (::lseek(file.fd(), offset, SEEK_SET) < 0) {
-    throw Error::from_errno(errno, "resume " + blob.digest.to_string());
-  }
-  BlobTee tee(pool_, file.fd(), applier, step, blob.digest.to_string(), offset, blob.size);
+                                       oci::BlobSink& sink, oci::ResumePoint resume) {
   oci::Descriptor descriptor = describe(blob);
   if (origin.starts_with(kLayoutOrigin)) {
     std::string const name = origin.substr(kLayoutOrigin.size());
@@ -270,12 +319,12 @@ Task<void> LayerFetcher::download_from(std::string origin, store::LayerBlob blob
                                             ": give it with --oci-layout " + name + "=DIR");
     }
     oci::Reference reference = oci::Reference::parse(name);
-    co_await found->second->fetch_blob(std::move(reference), std::move(descriptor), tee,
+    co_await found->second->fetch_blob(std::move(reference), std::move(descriptor), sink,
                                        std::move(resume));
     co_return;
   }
   oci::Reference reference = oci::Reference::parse(origin);
-  co_await sources_.registry.fetch_blob(std::move(reference), std::move(descriptor), tee,
+  co_await sources_.registry.fetch_blob(std::move(reference), std::move(descriptor), sink,
                                         std::move(resume));
 }
 

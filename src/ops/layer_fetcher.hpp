@@ -15,7 +15,6 @@
 #include "core/async/task.hpp"
 #include "core/base/digest.hpp"
 #include "core/store/store.hpp"
-#include "oci/layer_apply.hpp"
 #include "ops/image_resolver.hpp"
 #include "ops/layer_files.hpp"
 #include "ops/step_relay.hpp"
@@ -24,6 +23,7 @@ namespace cobuild::ops {
 
 /// Fetches each layer once in a build, and, by the store's locks, once on a machine. A download is one
 /// stream: socket, blob file and unpacked files at the same time, resumed where an earlier one broke.
+/// What came damaged is fetched once more, and then from the blob's other sources.
 class LayerFetcher final : public LayerFiles {
  public:
   /// What is passed by reference must outlive this.
@@ -42,6 +42,8 @@ class LayerFetcher final : public LayerFiles {
   Task<void> fetch_blob(store::LayerId id, BlobDigest digest, solve::StepSink& step);
 
  private:
+  class Unpacking;
+  class BlobTee;
   /// A layer that is being made real, or was.
   struct Job {
     Shared<bool> done;
@@ -52,11 +54,12 @@ class LayerFetcher final : public LayerFiles {
   Task<bool> make_snapshot(store::LayerChain chain, std::size_t position,
                            std::shared_ptr<StepRelay> relay);
   Task<void> fetch_blob(store::LayerId id, solve::StepSink& step);
-  /// Sends the layer's blob through `applier` (null: only to blobs/), from here or from afar.
-  Task<void> stream(store::LayerId id, oci::LayerApplier* applier, solve::StepSink& step);
-  Task<void> download(store::LayerBlob blob, oci::LayerApplier* applier, solve::StepSink& step);
-  Task<void> download_from(std::string origin, store::LayerBlob blob, store::NewBlob& file,
-                           oci::LayerApplier* applier, solve::StepSink& step);
+  /// Sends the layer's blob to `unpacking` (null: only to blobs/), from here or from afar.
+  Task<void> stream(store::LayerId id, Unpacking* unpacking, solve::StepSink& step);
+  Task<void> download(store::LayerBlob blob, Unpacking* unpacking, solve::StepSink& step);
+  /// All that follows `resume`, which `sink` has.
+  Task<void> download_from(std::string origin, store::LayerBlob blob, oci::BlobSink& sink,
+                           oci::ResumePoint resume);
 
   asio::any_io_executor executor_;
   asio::thread_pool& pool_;

@@ -24,6 +24,9 @@ struct Failure {
   bool may_pass = false;  ///< Trying again may help.
   std::optional<std::chrono::milliseconds> retry_after;
   bool progressed = false;   ///< It got somewhere: count attempts anew.
+  /// Other bytes came than were asked for, or went than were sent. A bad line does that, and so does
+  /// a bad registry: tried once more.
+  bool damaged = false;
   std::exception_ptr fatal;  ///< Not the registry's fault (the sink's, say): to be thrown as it is.
 };
 
@@ -63,15 +66,17 @@ inline Error gave_up(const Failure& failure, const RetryPolicy& policy, std::siz
 /// between. `options` outlives the call. \throws only a fatal failure and cancellation.
 template <class T, class Try>
 Task<Attempt<T>> try_repeatedly(const Options& options, RetryPolicy policy, Try attempt) {
+  bool was_damaged = false;
   for (std::size_t count = 1, tries = 1;; ++count, ++tries) {
     Attempt<T> outcome = co_await guarded<T>(attempt());
     auto* failure = std::get_if<Failure>(&outcome);
     if (!failure) co_return outcome;
     if (failure->fatal) std::rethrow_exception(failure->fatal);
     if (failure->progressed) count = 1;
-    if (!failure->may_pass) co_return outcome;
-    auto const delay =
-        retry_delay(policy, count, failure->retry_after, options.environment.random());
+    if (!failure->may_pass && !failure->damaged) co_return outcome;
+    bool const again = failure->may_pass || !std::exchange(was_damaged, true);
+    std::optional<std::chrono::milliseconds> delay;
+    if (again) delay = retry_delay(policy, count, failure->retry_after, options.environment.random());
     if (!delay) {
       failure->error = gave_up(*failure, policy, tries);
       co_return outcome;

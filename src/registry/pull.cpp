@@ -28,6 +28,13 @@ Failure hopeless(Error error) {
   return Failure{.error = std::move(error), .may_pass = false, .retry_after = {}, .fatal = {}};
 }
 
+/// For what is not what its digest or its length says.
+Failure damage(Error error) {
+  Failure failure = hopeless(std::move(error));
+  failure.damaged = true;
+  return failure;
+}
+
 std::string manifest_path(const oci::Reference& reference) {
   std::string const which = reference.digest ? reference.digest->to_string() : *reference.tag;
   return "manifests/" + which;
@@ -74,20 +81,29 @@ std::optional<Error> check_digest(const Url& url, const Headers& headers,
   return std::nullopt;
 }
 
+/// nullopt: it is no manifest at all, but a proxy's page, say.
+std::optional<std::string> detect_type(const std::string& bytes) {
+  try {
+    return oci::detect_manifest_type(bytes);
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
 ManifestAttempt to_content(const oci::Reference& reference, const Url& url, const Headers& headers,
                            std::string bytes) {
   BlobDigest const digest(Digest::of(bytes));
   if (auto wrong = check_digest(url, headers, reference.digest, digest)) {
-    return hopeless(std::move(*wrong));
+    return damage(std::move(*wrong));
   }
   std::string type = media_type_of(headers);
   if (!oci::is_index_type(type) && !oci::is_manifest_type(type)) {
     // Some registries say application/json, or what a proxy made of it; the bytes know better.
-    auto const detected = oci::detect_manifest_type(bytes);
+    auto detected = detect_type(bytes);
     if (!detected) {
-      return hopeless(Error(ErrorKind::kCorrupt, url.to_display() + " is not an image manifest"));
+      return damage(Error(ErrorKind::kCorrupt, url.to_display() + " is not an image manifest"));
     }
-    type = *detected;
+    type = *std::move(detected);
   }
   if (type == oci::kDockerManifestV1) {
     return hopeless(Error(ErrorKind::kUnsupported,
@@ -189,14 +205,23 @@ std::string blob_name(const BlobTransfer& transfer) {
 }
 
 /// Hands a chunk to the sink. What the sink throws is none of the registry's doing, and is kept
-/// apart.
-Task<std::exception_ptr> deliver(oci::BlobSink& sink, std::span<const std::byte> chunk) {
+/// apart; but for bytes that it cannot make sense of.
+Task<std::optional<Failure>> deliver(BlobTransfer& transfer, std::span<const std::byte> chunk) {
+  transfer.hash.write(chunk);
+  transfer.offset += chunk.size();
+  Failure failure = hopeless(Error(ErrorKind::kInternal, "sink"));
   try {
-    co_await sink.write(chunk);
+    co_await transfer.sink.write(chunk);
+    co_return std::nullopt;
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::kCorrupt) {
+      co_return damage(error.with_context(blob_name(transfer)));
+    }
+    failure.fatal = std::current_exception();
   } catch (...) {
-    co_return std::current_exception();
+    failure.fatal = std::current_exception();
   }
-  co_return nullptr;
+  co_return failure;
 }
 
 /// Reads a body that has `piece` into the transfer, which has its beginning already.
@@ -230,19 +255,12 @@ Task<std::optional<Failure>> receive(BlobTransfer& transfer, ApiResponse got, Pi
     chunk = chunk.subspan(static_cast<std::size_t>(skipped));
     if (chunk.empty()) continue;
     if (chunk.size() > piece.end - transfer.offset) {
-      co_return hopeless(
+      co_return damage(
           Error(ErrorKind::kCorrupt, blob_name(transfer) + " from " + got.url.to_display() +
                                          " is longer than its " +
                                          std::to_string(piece.end - piece.begin) + " bytes"));
     }
-    transfer.hash.write(chunk);
-    if (auto fatal = co_await deliver(transfer.sink, chunk)) {
-      co_return Failure{.error = Error(ErrorKind::kInternal, "sink"),
-                        .may_pass = false,
-                        .retry_after = {},
-                        .fatal = fatal};
-    }
-    transfer.offset += chunk.size();
+    if (auto failure = co_await deliver(transfer, chunk)) co_return std::move(*failure);
   }
 }
 
@@ -268,7 +286,7 @@ std::variant<Piece, Failure> judge_head(const BlobTransfer& transfer, const ApiR
   }
   auto const length = headers.number("Content-Length");
   if (!length || *length == piece.end - piece.begin) return piece;
-  return hopeless(
+  return damage(
       Error(ErrorKind::kCorrupt, where + ": the registry announces " +
                                      std::to_string(piece.begin + *length) +
                                      " bytes, the manifest " + std::to_string(transfer.blob.size)));
@@ -297,17 +315,36 @@ Task<Attempt<std::monostate>> try_piece(Session& session, const Endpoint& endpoi
   }
 }
 
+/// What is missing of the blob, and whether it is the blob then.
+Task<Attempt<std::monostate>> try_rest(Session& session, const Endpoint& endpoint, const Url& url,
+                                       BlobTransfer& transfer) {
+  while (transfer.offset < transfer.blob.size) {
+    auto outcome = co_await try_piece(session, endpoint, url, transfer);
+    if (std::holds_alternative<Failure>(outcome)) co_return std::move(outcome);
+  }
+  BlobDigest const got(transfer.hash.finish());
+  if (got == transfer.blob.digest) co_return std::monostate();
+  co_return damage(Error(ErrorKind::kCorrupt, blob_name(transfer) + " of " +
+                                                  transfer.repository.name() +
+                                                  ": the content received has digest " +
+                                                  got.to_string()));
+}
+
+/// After a failure the transfer is where the next attempt can go on, or the failure is fatal.
 Task<Attempt<std::monostate>> try_blob(Session& session, Endpoint endpoint, Url url,
                                        BlobTransfer& transfer) {
   std::uint64_t const start = transfer.offset;
-  while (transfer.offset < transfer.blob.size) {
-    auto outcome = co_await guarded<std::monostate>(try_piece(session, endpoint, url, transfer));
-    if (auto* failure = std::get_if<Failure>(&outcome)) {
-      failure->progressed = transfer.offset - start >= kProgressBytes;
-      co_return std::move(*failure);
-    }
+  auto outcome = co_await guarded<std::monostate>(try_rest(session, endpoint, url, transfer));
+  auto* const failure = std::get_if<Failure>(&outcome);
+  if (!failure) co_return std::move(outcome);
+  failure->progressed = transfer.offset - start >= kProgressBytes;
+  if (!failure->damaged) co_return std::move(outcome);
+  transfer.hash = DigestWriter();
+  bool const is_untouched = std::exchange(transfer.offset, 0) == 0;
+  if (!is_untouched && !co_await transfer.sink.restart()) {
+    failure->fatal = std::make_exception_ptr(failure->error);
   }
-  co_return std::monostate();
+  co_return std::move(outcome);
 }
 
 struct BlobPlace {
@@ -397,22 +434,14 @@ Task<void> pull_blob(Session& session, oci::Reference repository, oci::Descripto
     auto outcome = co_await try_repeatedly<std::monostate>(
         options, policy_for(place.endpoint, options), attempt);
     auto* failure = std::get_if<Failure>(&outcome);
-    if (!failure) {
-      failed.reset();
-      break;
-    }
+    if (!failure) co_return;
     if (place.endpoint.is_mirror) notice_mirror(options, place.endpoint, *failure);
     // What the registry itself said counts, not what a dead link of a foreign layer did.
     if (!failed || !place.is_link) {
       failed = std::move(*failure);
     }
   }
-  if (failed) throw failed->error;
-  BlobDigest const got(transfer.hash.finish());
-  if (got != transfer.blob.digest) {
-    throw Error(ErrorKind::kCorrupt, blob_name(transfer) + " of " + transfer.repository.name() +
-                                         ": the content received has digest " + got.to_string());
-  }
+  throw failed->error;
 }
 
 }  // namespace cobuild::registry

@@ -157,7 +157,8 @@ Task<Failure> Upload::refused(ApiResponse got) {
     failure.may_pass = true;
     if (status == 404) forget();
   } else if (is_about_content(failure.error)) {
-    failure.may_pass = !std::exchange(was_invalid_, true);
+    failure.may_pass = false;
+    failure.damaged = true;
     forget();
   }
   co_return failure;

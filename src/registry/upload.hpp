@@ -69,7 +69,6 @@ class Upload {
   std::uint64_t counted_ = 0;      ///< ... when attempts were last counted anew.
   std::uint64_t chunk_bytes_ = 0;  ///< 0: all in one request.
   std::uint64_t chunk_bytes_min_;
-  bool was_invalid_ = false;  ///< It has refused the content once.
 };
 
 }  // namespace cobuild::registry

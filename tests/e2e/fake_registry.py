@@ -6,6 +6,7 @@ Faults, each of which happens to blobs and manifests as said:
   login          401 with a Basic challenge; user "me", password "secret" are let in
   forbidden      403 to everything
   wrong-digest   layer blobs have one byte changed
+  wrong-once     the same, the first time for each
   cut            layer blobs end in the middle, the first two times each
   cut-always     layer blobs end in the middle, always, and ranges are refused
   busy           429 with Retry-After: 1, the first time for each path
@@ -85,7 +86,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def blob(self, digest, body):
         is_layer = digest in layers
-        if is_layer and "wrong-digest" in faults:
+        if is_layer and ("wrong-digest" in faults or ("wrong-once" in faults and seen[self.path] == 1)):
             body = body[:-20] + bytes([body[-20] ^ 1]) + body[-19:]
         start, status, headers = 0, 200, [("Content-Type", "application/octet-stream")]
         wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))

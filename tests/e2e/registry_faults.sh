@@ -19,11 +19,13 @@ from() { # EXPECT FAULT... : builds on a registry with these faults and a store 
   stop_servers
 }
 from ok cut
+from ok wrong-once
+matches '^#[0-9]+ \[registry\] blob sha256:.*: the content received has digest .*; retrying in '
 from ok busy
 matches '^#[0-9]+ \[registry\] .*; retrying in '
 from ok broken
 from fails wrong-digest
-matches 'digest|mismatch'
+matches '^error: .*tried 2 times: blob .*digest'
 from fails cut-always
 from fails broken-always
 says 503

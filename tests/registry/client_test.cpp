@@ -16,6 +16,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::StartsWith;
 
 const std::string kType(oci::kOciManifest);
 
@@ -60,19 +61,34 @@ TEST(ClientManifest, AbsentIsAnAnswer) {
 
 Task<void> manifest_wrong_digest(World& world) {
   auto const stored = world.here.put_manifest("a", "1", kType, R"({"config":null})");
-  world.here.when("GET", "/v2/a/manifests/", Reply{200, {{"Content-Type", kType}}, "{}", {}});
+  world.here.when("GET", "/v2/a/manifests/", Reply{200, {{"Content-Type", kType}}, "{}", {}}, 2);
   auto error = co_await error_of(
       world.client().fetch_manifest(world.reference("a@" + stored.digest.to_string())));
   EXPECT_EQ(kind(error), ErrorKind::kCorrupt);
+  EXPECT_THAT(what(error), StartsWith("tried 2 times: manifest from "));
   EXPECT_THAT(what(error), HasSubstr("was asked for as " + stored.digest.to_string()));
   world.here.when("GET", "/v2/a/manifests/",
-                  Reply{200, {{"Docker-Content-Digest", stored.digest.to_string()}}, "{}", {}});
+                  Reply{200, {{"Docker-Content-Digest", stored.digest.to_string()}}, "{}", {}}, 2);
   error = co_await error_of(world.client().fetch_manifest(world.reference("a:1")));
   EXPECT_EQ(kind(error), ErrorKind::kCorrupt);
   EXPECT_THAT(what(error), HasSubstr("the registry says " + stored.digest.to_string()));
 }
 TEST(ClientManifest, WrongDigestIsCorrupt) {
   run_world(manifest_wrong_digest);
+}
+
+Task<void> manifest_damaged_once(World& world) {
+  auto const stored = world.here.put_manifest("a", "1", kType, R"({"config":null})");
+  world.here.when("GET", "/v2/a/manifests/", Reply{200, {{"Content-Type", kType}}, "{}", {}});
+  auto const got = co_await world.client().fetch_manifest(
+      world.reference("a@" + stored.digest.to_string()));
+  EXPECT_TRUE(got && got->descriptor == stored);
+  EXPECT_THAT(world.slept, ElementsAre(250));
+  world.here.when("GET", "/v2/a/manifests/", Reply{200, {}, "<html>", {}});
+  EXPECT_TRUE((co_await world.client().fetch_manifest(world.reference("a:1"))).has_value());
+}
+TEST(ClientManifest, DamagedOnItsWayIsAskedForOnceMore) {
+  run_world(manifest_damaged_once);
 }
 
 Task<void> manifest_too_long(World& world) {
@@ -300,19 +316,80 @@ TEST(ClientBlob, CutEveryTimeEnds) {
 
 Task<void> blob_wrong_bytes(World& world) {
   auto const blob = world.here.put_blob("right");
-  world.here.when("GET", "/v2/a/blobs/", Reply{200, {}, "wrong", {}});
+  world.here.when("GET", "/v2/a/blobs/", Reply{200, {}, "wrong", {}}, 2);
   Collector sink;
   auto error = co_await error_of(world.client().fetch_blob(world.reference("a"), blob, sink));
   EXPECT_EQ(kind(error), ErrorKind::kCorrupt);
+  EXPECT_THAT(what(error), StartsWith("tried 2 times: blob " + blob.digest.to_string() + " of "));
   EXPECT_THAT(what(error), HasSubstr("has digest " + Digest::of("wrong").to_string()));
-  world.here.when("GET", "/v2/a/blobs/", Reply{200, {}, "longer", {}});
+  world.here.when("GET", "/v2/a/blobs/", Reply{200, {}, "longer", {}}, 2);
   error = co_await error_of(world.client().fetch_blob(world.reference("a"), blob, sink));
   EXPECT_EQ(kind(error), ErrorKind::kCorrupt);
   EXPECT_THAT(what(error), HasSubstr("the registry announces 6 bytes, the manifest 5"));
-  EXPECT_EQ(sink.text, "wrong") << "nothing of the second one";
+  EXPECT_EQ(sink.text, "") << "nothing of what was wrong";
+  EXPECT_EQ(world.here.calls().size(), 4U);
 }
 TEST(ClientBlob, WrongBytesAreCorrupt) {
   run_world(blob_wrong_bytes);
+}
+
+Task<void> blob_damaged_once(World& world) {
+  std::string const bytes = big_blob(500000);
+  std::string damaged = bytes;
+  damaged[400000] ^= 1;
+  auto const blob = world.here.put_blob(bytes);
+  world.here.when("GET", "/v2/a/blobs/", Reply{200, {}, damaged, {}});
+  Collector sink;
+  co_await world.client().fetch_blob(world.reference("a"), blob, sink);
+  EXPECT_TRUE(sink.text == bytes);
+  EXPECT_THAT(world.slept, ElementsAre(250));
+  EXPECT_THAT(world.notices, ElementsAre(HasSubstr("the content received has digest ")));
+
+  // What was here before may be what is wrong; and a sink may see it before the digest is known.
+  oci::ResumePoint resume;
+  resume.offset = 450000;
+  resume.hash.write(damaged.substr(0, 450000));
+  Collector resumed;
+  co_await world.client().fetch_blob(world.reference("a"), blob, resumed, std::move(resume));
+  EXPECT_TRUE(resumed.text == bytes);
+  EXPECT_EQ(world.here.calls().back().header("range"), "") << "from its beginning";
+  world.here.when("GET", "/v2/a/blobs/", Reply{200, {}, "?" + bytes.substr(1), {}});
+  Collector picky;
+  picky.unreadable = "?" + bytes.substr(1, 3);
+  co_await world.client().fetch_blob(world.reference("a"), blob, picky);
+  EXPECT_TRUE(picky.text == bytes);
+}
+TEST(ClientBlob, DamagedOnItsWayIsFetchedOnceMore) {
+  run_world(blob_damaged_once);
+}
+
+Task<void> blob_of_nothing(World& world) {
+  auto blob = world.here.put_blob("something");
+  blob.size = 0;
+  Collector sink;
+  auto error = co_await error_of(world.client().fetch_blob(world.reference("a"), blob, sink));
+  EXPECT_EQ(kind(error), ErrorKind::kCorrupt);
+  EXPECT_THAT(what(error), HasSubstr("has digest " + Digest::of("").to_string()));
+}
+TEST(ClientBlob, NothingHasADigestToo) {
+  run_world(blob_of_nothing);
+}
+
+Task<void> blob_unreadable(World& world) {
+  auto const blob = world.here.put_blob("nonsense");
+  Collector sink;
+  sink.unreadable = "nonsense";
+  auto error = co_await error_of(world.client().fetch_blob(world.reference("a"), blob, sink));
+  EXPECT_EQ(kind(error), ErrorKind::kCorrupt);
+  EXPECT_EQ(what(error),
+            "tried 2 times: blob " + blob.digest.to_string() + ": cannot be unpacked");
+  sink.can_restart = false;
+  error = co_await error_of(world.client().fetch_blob(world.reference("a"), blob, sink));
+  EXPECT_EQ(what(error), "blob " + blob.digest.to_string() + ": cannot be unpacked");
+  EXPECT_EQ(world.here.calls().size(), 3U);
+}
+TEST(ClientBlob, WhatNobodyCanReadIsTriedTwice) {
+  run_world(blob_unreadable);
 }
 
 Task<void> blob_resumed_by_caller(World& world) {
@@ -424,6 +501,33 @@ TEST(ClientMirror, UpstreamGoesOnWhereAMirrorBroke) {
   run_world(mirror_broken);
 }
 
+Task<void> mirror_damaged(World& world) {
+  world.options.hosts[world.here.authority()].mirrors = {world.there.authority()};
+  std::string const bytes = big_blob(500000);
+  auto const blob = world.here.put_blob(bytes);
+  auto const stored = world.here.put_manifest("a", "1", kType, "{}");
+  world.there.when("GET", "/v2/a/blobs/", Reply{200, {}, big_blob(499999) + "?", {}}, 9);
+  world.there.when("GET", "/v2/a/manifests/", Reply{200, {}, "[]", {}}, 9);
+  Collector sink;
+  co_await world.client().fetch_blob(world.reference("a"), blob, sink);
+  EXPECT_TRUE(sink.text == bytes);
+  auto const got = co_await world.client().fetch_manifest(
+      world.reference("a@" + stored.digest.to_string()));
+  EXPECT_TRUE(got.has_value());
+  EXPECT_EQ(world.there.calls().size(), 2U) << "one chance each";
+  EXPECT_THAT(world.notices, testing::SizeIs(2));
+
+  // The beginning of one thing and the end of another: what is whole is the registry's own.
+  world.there.when("GET", "/v2/b/blobs/", Reply{200, {}, "?" + bytes.substr(1), 300000});
+  Collector mixed;
+  co_await world.client().fetch_blob(world.reference("b"), blob, mixed);
+  EXPECT_TRUE(mixed.text == bytes);
+  EXPECT_EQ(world.here.count("GET", "/v2/b/"), 2U);
+}
+TEST(ClientMirror, TheNextHostIsAskedForWhatItDamages) {
+  run_world(mirror_damaged);
+}
+
 Task<void> mirror_refuses(World& world) {
   world.options.hosts[world.here.authority()].mirrors = {world.there.authority()};
   auto const stored = world.here.put_manifest("a", "1", kType, "{}");
@@ -483,6 +587,7 @@ Task<void> connection_limit(World& world) {
   EXPECT_LE(world.here.connections(), 2U);
   EXPECT_EQ(world.here.calls().size(), 10U);
 }
+/// F4.7.4.
 TEST(ClientLimit, ConnectionsPerHost) {
   run_world(connection_limit);
 }
@@ -606,6 +711,20 @@ Task<void> resolve_picks_the_platform(World& world) {
 }
 TEST(ClientResolve, PicksThePlatform) {
   run_world(resolve_picks_the_platform);
+}
+
+Task<void> config_damaged_once(World& world) {
+  oci::Manifest manifest;
+  manifest.media_type = kType;
+  manifest.config = world.here.put_blob(R"({"os":"linux","architecture":"arm64"})");
+  world.here.put_manifest("a", "1", kType, oci::to_json(manifest));
+  world.here.when("GET", "/v2/a/blobs/", Reply{200, {}, R"({"os":"Linux","architecture":"arm64"})", {}});
+  auto image = co_await oci::resolve_image(world.client(), world.reference("a:1"),
+                                           oci::parse_platform("linux/arm64"));
+  EXPECT_EQ(image.config_bytes, R"({"os":"linux","architecture":"arm64"})");
+}
+TEST(ClientResolve, AConfigThatCameDamagedIsFetchedOnceMore) {
+  run_world(config_damaged_once);
 }
 
 }  // namespace

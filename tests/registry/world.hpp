@@ -36,10 +36,17 @@ class Collector final : public oci::BlobSink {
   Task<void> write(std::span<const std::byte> chunk) override {
     if (fails) throw Error(ErrorKind::kUnavailable, "no space left on device");
     text.append(reinterpret_cast<const char*>(chunk.data()), chunk.size());
+    if (!unreadable.empty() && text.find(unreadable) != std::string::npos) throw Error(ErrorKind::kCorrupt, "cannot be unpacked");
     co_return;
+  }
+  Task<bool> restart() override {
+    text.clear();
+    co_return can_restart;
   }
   std::string text;
   bool fails = false;
+  bool can_restart = true;
+  std::string unreadable;  ///< Unless empty: bytes that it throws kCorrupt for.
 };
 
 struct World {
