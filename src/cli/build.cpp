@@ -402,9 +402,7 @@ ops::Sandbox enter_sandbox(const BuildOptions& options) {
 
 /// Says that all that is missing is the push, and returns the status for that.
 int report_not_pushed(const Error& error, const GlobalOptions& global) {
-  Error const whole(error.kind(), "failed to solve: " + std::string(error.what()) +
-                                      "; the image is built: the same command pushes it without "
-                                      "building it again, and so does cobuild push");
+  Error const whole(error.kind(), "failed to solve: " + std::string(error.what()));
   write_all(STDERR_FILENO,
             render_error(std::make_exception_ptr(whole), {.debug = global.debug}));
   return kBuiltNotPushed;

@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <fcntl.h>
+#include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "cli/early_export.hpp"
@@ -12,6 +14,7 @@
 #include "cli/remedies.hpp"
 #include "core/async/concurrency.hpp"
 #include "core/base/error.hpp"
+#include "core/base/go_time.hpp"
 #include "core/base/timings.hpp"
 #include "dockerfile/options.hpp"
 #include "oci/export_image.hpp"
@@ -32,6 +35,16 @@ namespace {
 std::size_t count_base_layers(const BuiltTarget& target) {
   if (!target.base_image_config) return 0;
   return oci::parse_image_config(*target.base_image_config).diff_ids.size();
+}
+
+/// "rewriting layers with source-date-epoch 0 (1970-01-01 00:00:00 +0000 UTC)" (F4.6.3).
+std::string rewrite_status(Timestamp epoch) {
+  auto const seconds = std::chrono::floor<std::chrono::seconds>(epoch).time_since_epoch().count();
+  std::string time = format_rfc3339(epoch);  // "1970-01-01T00:00:00Z"
+  std::ranges::replace(time, 'T', ' ');
+  time.pop_back();
+  return "rewriting layers with source-date-epoch " + std::to_string(seconds) + " (" + time +
+         " +0000 UTC)";
 }
 
 /// What the image is for: as its config says, where the frontend wrote one.
@@ -55,7 +68,9 @@ Task<oci::ExportImage> make_image(const ExportOptions& options, const BuiltTarge
   } else if (options.rewrite_timestamp) {
     step.warn("rewrite-timestamp is specified, but no source-date-epoch was found");
   }
+  if (request.mtime_max) step.status(rewrite_status(*epoch), 0, 0, false);
   auto layers = co_await workspace.sealer.seal(target.layers, request, step);
+  if (request.mtime_max) step.status(rewrite_status(*epoch), 0, 0, true);
   if (!options.prefer_nondistributable) {
     for (oci::ImageLayer& layer : layers) {
       if (!oci::is_foreign_layer_type(layer.media_type)) continue;
@@ -90,7 +105,7 @@ Task<oci::ExportImage> make_image(const ExportOptions& options, const BuiltTarge
   oci::ExportImage image = oci::export_of(oci::build_image(config, layers, image_options), layers,
                                           epoch.value_or(now()));
   image.descriptor_annotations = annotations.manifest_descriptor;
-  if (!target.image_config.empty()) image.platform = ops::to_oci(target.platform);
+  image.platform = oci::normalize_platform(ops::to_oci(target.platform));
   co_return image;
 }
 
@@ -163,6 +178,14 @@ void keep_names(const std::vector<std::string>& names, const PushOptions& push,
   }
 }
 
+/// A push that failed, and what is left to do.
+Error with_remedy(const Error& error, const PushOptions& push) {
+  std::string what = std::string(error.what()) +
+                     "; the image is built: the same command pushes it without building it again";
+  if (push.store) what += ", and so does `cobuild push NAME`";
+  return {error.kind(), std::move(what)};
+}
+
 /// The image stays in the store and, if asked for, goes to registries.
 Task<void> keep_and_push(ExportOptions options, BuiltResult& result,
                          std::optional<Error>& push_failure, Workspace& workspace,
@@ -185,7 +208,7 @@ Task<void> keep_and_push(ExportOptions options, BuiltResult& result,
   try {
     co_await push_names(names, push, image, std::move(chains), workspace, step);
   } catch (const Error& error) {
-    if (error.kind() != ErrorKind::kCancelled) push_failure = error;
+    if (error.kind() != ErrorKind::kCancelled) push_failure = with_remedy(error, push);
     throw;
   }
 }

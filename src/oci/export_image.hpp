@@ -42,7 +42,7 @@ struct ExportImage {
   /// Normalised names ("docker.io/library/alpine:latest"); may be none.
   std::vector<std::string> names;
   std::map<std::string, std::string> descriptor_annotations;
-  /// Of the descriptor in index.json, where a frontend chose one.
+  /// Of the descriptor in index.json.
   std::optional<Platform> platform;
 };
 
@@ -90,8 +90,8 @@ void write_image_archive(const ExportImage& image, ArchiveFormat format,
 /// blobs, then index.json under its lock. Entries of index.json with the same name are replaced,
 /// others stay; without names the tag is that in descriptor_annotations, else "latest". Blobs that are there already are not written.
 /// When it throws, what it had made is gone again.
-/// \throws Error kUnavailable "could not lock …" while another process holds index.json.lock;
-/// kCorrupt when the index.json that is there is none.
+/// \throws Error kUnavailable "could not lock …" when another process holds index.json.lock for
+/// seconds; kCorrupt when the index.json that is there is none.
 void write_image_layout(const ExportImage& image, const BlobOpener& open_blob,
                         const std::filesystem::path& directory,
                         const ExportProgress& progress = {});

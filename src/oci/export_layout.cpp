@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <ctime>
 #include <optional>
 #include <set>
 #include <string>
@@ -25,13 +26,21 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// An index is written in milliseconds: who has it locked for longer has something else in mind.
+constexpr int kLockTries_max = 30;
+constexpr timespec kLockNap{.tv_sec = 0, .tv_nsec = 100'000'000};
+
 /// index.json.lock, as BuildKit's own clients take it; gone when released.
 class IndexLock {
  public:
   explicit IndexLock(fs::path path) : path_(std::move(path)) {
-    for (;;) {
+    for (int tries = 1;; ++tries) {
       fd_ = open_file(path_, O_RDWR | O_CREAT, 0600);
       if (::flock(fd_.get(), LOCK_EX | LOCK_NB) != 0) {
+        if (tries < kLockTries_max) {
+          ::nanosleep(&kLockNap, nullptr);
+          continue;
+        }
         throw Error(ErrorKind::kUnavailable,
                     "could not lock " + path_.string() +
                         ": another process is writing this layout; build again");

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include <atomic>
+#include <chrono>
 #include <utility>
 
 #include "core/async/concurrency.hpp"
@@ -48,6 +49,13 @@ const store::LayerBlob* repackable_blob(const store::Store& store, const store::
   return found;
 }
 
+/// Of layers whose times were clamped (F4.5.6): the time, in seconds.
+constexpr const char* kRewritten = "buildkit/rewritten-timestamp";
+
+std::int64_t seconds_of(Timestamp time) {
+  return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
+}
+
 oci::ImageLayer image_layer(const store::Layer& layer, const LayerForm& form) {
   return oci::ImageLayer{.diff_id = form.diff_id,
                          .blob_digest = form.blob,
@@ -86,7 +94,7 @@ std::string form_name(const SealRequest& request, const store::LayerChain& chain
   std::string name(request.stargz ? "estargz" : oci::to_string(request.compression));
   if (request.level) name += " level=" + std::to_string(*request.level);
   if (clamp) {
-    name += " until=" + std::to_string(request.mtime_max->time_since_epoch().count());
+    name += " rewritten=" + std::to_string(request.mtime_max->time_since_epoch().count());
   }
   std::string whole;
   for (store::LayerId const id : chain) whole += std::to_string(id.value) + " ";
@@ -219,6 +227,7 @@ Task<oci::ImageLayer> Sealer::keep_blob(store::LayerId id, store::NewBlob file,
       .bytes = sealed.blob_bytes,
       .media_type = std::string(oci::layer_type(request.compression, oci::TypeFamily::kOci)),
       .annotations = std::move(sealed.annotations)};
+  if (mode.clamp) form.annotations[kRewritten] = std::to_string(seconds_of(*request.mtime_max));
   if (mode.keep) {
     store::LayerBlob blob{form.blob, form.bytes, form.media_type, {}, true};
     co_await store_.set_sealed(id, form.diff_id, std::move(blob));

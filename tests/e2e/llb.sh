@@ -26,6 +26,14 @@ cobuild build --progress plain --no-cache --local "context=$CONTEXT" <"$WORK/def
   fail "building LLB from stdin without the cache"
 says_not CACHED
 
+# As an image it is one of this machine's platform, with the config that has no frontend behind it (F4.5.11).
+cobuild build --progress plain --local "context=$CONTEXT" -o "type=oci,tar=false,dest=$WORK/layout" \
+  <"$WORK/definition.pb" >"$OUT" 2>"$ERR" || fail "an image of LLB from stdin"
+equal "$(json "$WORK/layout/index.json" 'j["manifests"][0]["platform"]["os"]')" linux
+digest=$(json "$WORK/layout/index.json" 'j["manifests"][0]["digest"][7:]')
+config=$(json "$WORK/layout/blobs/sha256/$digest" 'j["config"]["digest"][7:]')
+equal "$(json "$WORK/layout/blobs/sha256/$config" 'j["config"]["WorkingDir"]')" /
+
 # Without its directory.
 status=0
 cobuild build --progress plain <"$WORK/definition.pb" >"$OUT" 2>"$ERR" || status=$?

@@ -36,6 +36,7 @@ build_into() { # DIRECTORY COMMAND...
 }
 mkdir "$WORK/one" "$WORK/two"
 build_into "$WORK/one" cobuild
+says "rewriting layers with source-date-epoch 1000000000 (2001-09-09 01:46:40 +0000 UTC)" # F4.6.3
 touch -d @1700000000 "$CONTEXT"/*
 build_into "$WORK/two" taskset -c 0 "$WORK/bin/cobuild" --root "$WORK/store2"
 equal "$(digests "$WORK/two")" "$(digests "$WORK/one")"
@@ -51,6 +52,9 @@ times = {m.name: m.mtime for m in tarfile.open(sys.argv[1])}
 sys.exit(any(t > 1000000000 for t in times.values()) or times.get("d/old", 999999999) != 999999999)
 PY
 done
+# F4.5.6, F4.6.5.
+rewritten=$(json "$(blob "$digest")" '[l.get("annotations", {}).get("buildkit/rewritten-timestamp") for l in j["layers"]]')
+equal "$rewritten" "[None, '1000000000', '1000000000', '1000000000', '1000000000']"
 equal "$(json "$WORK/one/gzip/index.json" 'j["manifests"][0]["annotations"]["org.opencontainers.image.created"]')" 2001-09-09T01:46:40Z
 
 if [ "$(id -u)" = 0 ]; then
