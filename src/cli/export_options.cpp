@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/base/error.hpp"
+#include "core/base/go_csv.hpp"
 #include "oci/compression.hpp"
 #include "oci/spec/reference.hpp"
 
@@ -318,9 +319,9 @@ std::map<std::string, std::string> parse_annotation_flag(const std::string& text
   std::size_t const colon = key.find(':');
   if (colon == std::string_view::npos) return {{"annotation." + std::string(key), value}};
   std::string const name(key.substr(colon + 1));
-  if (name.empty()) refuse("invalid annotation \"" + text + "\", expected key=value");
+  if (name.empty() || colon == 0) refuse("invalid annotation \"" + text + "\", expected key=value");
   std::map<std::string, std::string> attributes;
-  for (const std::string& place : split_csv(key.substr(0, colon))) {
+  for (const std::string& place : go_csv_fields(key.substr(0, colon))) {
     std::string_view rest = place;
     std::string type;
     std::string platform;

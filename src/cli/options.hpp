@@ -234,8 +234,4 @@ void ask_for_load(std::vector<OutputOptions>& outputs);
 [[nodiscard]] std::filesystem::path resolve_root(const std::string& flag,
                                                  const Surroundings& surroundings);
 
-/// Fields of one line of CSV, quotes removed. \throws Error kInvalidInput for a stray or open
-/// quote.
-[[nodiscard]] std::vector<std::string> split_csv(std::string_view line, char separator = ',');
-
 }  // namespace cobuild::cli

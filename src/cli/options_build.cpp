@@ -8,6 +8,7 @@
 #include "core/base/error.hpp"
 #include "core/base/git_url.hpp"
 #include "core/base/units.hpp"
+#include "oci/spec/reference.hpp"
 
 namespace cobuild::cli {
 namespace {
@@ -394,13 +395,23 @@ class BuildReader {
     for (const std::string& text : flags_.all("ssh")) build_.ssh.push_back(parse_ssh(text, surroundings_));
   }
 
-  void read_outputs() {
+  void read_tags() {
     build_.tags = flags_.all("tag");
     for (const std::string& tag : build_.tags) {
       if (tag.empty()) throw invalid("--tag needs a name");
+      try {
+        (void)oci::Reference::parse(tag);
+      } catch (const Error& error) {
+        throw error.with_context("invalid tag \"" + tag + "\"");
+      }
     }
+  }
+
+  void read_outputs() {
+    read_tags();
     for (const std::string& text : flags_.all("output")) {
-      build_.outputs.push_back(parse_output(text, surroundings_));
+      OutputOptions output = parse_output(text, surroundings_);
+      if (output.type != "cacheonly") build_.outputs.push_back(std::move(output));
     }
     if (flags_.is_on("push")) ask_for_push(build_.outputs);
     if (flags_.is_on("load")) ask_for_load(build_.outputs);
@@ -409,7 +420,7 @@ class BuildReader {
     for (OutputOptions& output : build_.outputs) {
       bool const named = output.type == "oci" || output.type == "docker" || output.type == "image";
       if (named && flags_.is_on("squash")) output.attributes.emplace("squash", "new");
-      if (named && !build_.tags.empty()) output.attributes.emplace("name", join(build_.tags));
+      if (named && !build_.tags.empty()) output.attributes["name"] = join(build_.tags);
       for (const auto& [key, value] : annotations) {
         if (named) output.attributes[key] = value;
       }

@@ -5,6 +5,7 @@
 #include "cli/option_tables.hpp"
 #include "cli/push_options.hpp"
 #include "core/base/error.hpp"
+#include "core/base/go_csv.hpp"
 #include "oci/spec/reference.hpp"
 
 namespace cobuild::cli {
@@ -45,8 +46,10 @@ void take_frontend_imports(BuildOptions& build) {
     options.erase(found);
   }
   if (auto const found = options.find("cache-from"); found != options.end()) {
-    for (std::string& name : split_csv(found->second)) {
-      build.cache_imports.push_back({"registry", {{"ref", std::move(name)}}});
+    if (!found->second.empty()) {
+      for (std::string& name : go_csv_fields(found->second)) {
+        build.cache_imports.push_back({"registry", {{"ref", std::move(name)}}});
+      }
     }
     options.erase(found);
   }
@@ -55,8 +58,9 @@ void take_frontend_imports(BuildOptions& build) {
 }  // namespace
 
 std::vector<CacheOptions> parse_cache(const std::string& text, std::string_view flag) {
-  std::vector<std::string> const fields = split_csv(text);
   std::vector<CacheOptions> caches;
+  if (text.empty()) return caches;
+  std::vector<std::string> const fields = go_csv_fields(text);
   if (text.find('=') == std::string::npos) {  // names only
     for (const std::string& field : fields) caches.push_back({"registry", {{"ref", field}}});
     return caches;

@@ -4,27 +4,11 @@
 
 #include "cli/options.hpp"
 #include "core/base/error.hpp"
+#include "core/base/go_csv.hpp"
+#include "core/base/rune.hpp"
 
 namespace cobuild::cli {
 namespace {
-
-/// Takes a quoted field's text off `line`, up to and with the closing quote.
-std::string take_quoted(std::string_view& line, std::string_view whole) {
-  std::string field;
-  line.remove_prefix(1);
-  while (true) {
-    std::size_t const quote = line.find('"');
-    if (quote == std::string_view::npos) {
-      throw Error(ErrorKind::kInvalidInput,
-                  "parse error in \"" + std::string(whole) + "\": a quoted field is not closed");
-    }
-    field += line.substr(0, quote);
-    line.remove_prefix(quote + 1);
-    if (!line.starts_with('"')) return field;
-    field += '"';  // Two quotes are one.
-    line.remove_prefix(1);
-  }
-}
 
 std::string to_lower(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(),
@@ -37,6 +21,15 @@ bool is_false(const std::string& text) {
          text == "False";
 }
 
+std::vector<std::string> output_fields(const std::string& text) {
+  if (text.empty()) return {};
+  try {
+    return go_csv_fields(text);
+  } catch (const Error& error) {
+    throw error.with_context("--output " + text);
+  }
+}
+
 /// F4.1.3: what `dest` may be for this type of exporter.
 void resolve_destination(OutputOptions& output, std::string dest,
                          const Surroundings& surroundings) {
@@ -45,6 +38,7 @@ void resolve_destination(OutputOptions& output, std::string dest,
   };
   bool const archive = output.type == "oci" || output.type == "docker";
   auto const tar = output.attributes.find("tar");
+  if (dest == "/dev/stdout") dest = "-";  // So that no other output goes there, too.
   output.directory = output.type == "local" ||
                      (archive && tar != output.attributes.end() && is_false(tar->second));
   if (output.directory) {
@@ -68,36 +62,9 @@ void resolve_destination(OutputOptions& output, std::string dest,
 
 }  // namespace
 
-std::vector<std::string> split_csv(std::string_view line, char separator) {
-  std::string_view const whole = line;
-  std::vector<std::string> fields;
-  if (line.empty()) return fields;
-  while (true) {
-    if (line.starts_with('"')) {
-      fields.push_back(take_quoted(line, whole));
-      if (line.empty()) return fields;
-      if (line[0] != separator) {
-        throw Error(ErrorKind::kInvalidInput,
-                    "parse error in \"" + std::string(whole) + "\": text after a closing quote");
-      }
-    } else {
-      std::string_view const field = line.substr(0, line.find(separator));
-      if (field.find('"') != std::string_view::npos) {
-        throw Error(ErrorKind::kInvalidInput,
-                    "parse error in \"" + std::string(whole) +
-                        "\": a quote inside a field; quote the whole field: \"key=value\"");
-      }
-      fields.emplace_back(field);
-      if (field.size() == line.size()) return fields;
-      line.remove_prefix(field.size());
-    }
-    line.remove_prefix(1);
-  }
-}
-
 OutputOptions parse_output(const std::string& text, const Surroundings& surroundings) {
   OutputOptions output;
-  auto const fields = split_csv(text);
+  auto const fields = output_fields(text);
   std::string dest;
   if (fields.size() == 1 && fields[0].find('=') == std::string::npos && !fields[0].empty()) {
     output.type = fields[0] == "-" ? "tar" : "local";  // docker's short form
@@ -108,7 +75,7 @@ OutputOptions parse_output(const std::string& text, const Surroundings& surround
       if (equals == std::string::npos) {
         throw Error(ErrorKind::kInvalidInput, "invalid value " + field);
       }
-      std::string key = to_lower(field.substr(0, equals));
+      std::string key(trim_space(to_lower(field.substr(0, equals))));
       std::string value = field.substr(equals + 1);
       if (key == "type") {
         output.type = std::move(value);

@@ -100,7 +100,7 @@ void check_destinations(const BuildOptions& options) {
   std::map<fs::path, std::string> taken;
   auto const take = [&taken](const Destination& destination) {
     std::error_code error;
-    fs::path const real = fs::weakly_canonical(follow_links(destination.path), error);
+    fs::path const real = fs::weakly_canonical(fs::absolute(follow_links(destination.path)), error);
     if (error || fs::is_other(real, error)) return;  // a device takes any number
     auto const [other, fresh] = taken.emplace(real, destination.flag);
     if (fresh) return;

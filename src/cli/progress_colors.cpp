@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "core/base/error.hpp"
+#include "core/base/go_csv.hpp"
 
 namespace cobuild::cli {
 namespace {
@@ -36,7 +37,8 @@ std::optional<std::string> named_color(std::string_view name) {
 
 /// "255,0,0"; nullopt unless it is three numbers up to 255.
 std::optional<std::string> rgb_color(const std::string& text) {
-  auto const fields = split_csv(text);
+  if (text.empty()) return std::nullopt;
+  auto const fields = go_csv_fields(text);
   if (fields.size() != 3) return std::nullopt;
   std::string parameters = "38;2";
   for (const std::string& field : fields) {
@@ -86,9 +88,9 @@ ProgressColors progress_colors(const Environment& environment,
   ProgressColors colors{*named_color("blue"), *named_color("yellow"), *named_color("yellow"),
                         *named_color("red"),  select_graphics("2"),   select_graphics("0")};
   auto const wanted = environment("BUILDKIT_COLORS");
-  if (!wanted) return colors;
+  if (!wanted || wanted->empty()) return colors;
   try {
-    for (const std::string& field : split_csv(*wanted, ':')) apply_field(colors, field, complaints);
+    for (const std::string& field : go_csv_fields(*wanted, ':')) apply_field(colors, field, complaints);
   } catch (const Error& error) {
     complaints.push_back(std::string("BUILDKIT_COLORS: ") + error.what());
   }

@@ -82,8 +82,12 @@ TEST(Options, TagsNameTheOutputsThatHaveNames) {
                                   "type=docker,name=c,dest=y", "-o", "out", "."});
   ASSERT_EQ(build.outputs.size(), 3U);
   EXPECT_THAT(build.outputs[0].attributes, ElementsAre(Pair("name", "a,b")));
-  EXPECT_THAT(build.outputs[1].attributes, ElementsAre(Pair("name", "c")));
+  EXPECT_THAT(build.outputs[1].attributes, ElementsAre(Pair("name", "a,b")));
   EXPECT_THAT(build.outputs[2].attributes, ElementsAre());
+}
+
+TEST(Options, CacheonlyWritesNothing) {
+  EXPECT_TRUE(parse_build({"-o", "type=cacheonly", "."}).outputs.empty());
 }
 
 TEST(Options, PushIsAboutImages) {
@@ -323,6 +327,9 @@ INSTANTIATE_TEST_SUITE_P(
                     "unknown flag: --buld-arg (did you mean --build-arg?)"},
         RefusedCase{"FarFlag", {"build", "--frobnicate"}, "unknown flag: --frobnicate"},
         RefusedCase{"Letter", {"build", "-z", "."}, "unknown flag: -z"},
+        RefusedCase{"Tag",
+                    {"build", "-t", "a", "-t", "Bad", "."},
+                    "invalid tag \"Bad\": invalid reference format: repository name (library/Bad) must be lowercase"},
         RefusedCase{
             "Command", {"biuld"}, "unknown command: biuld (did you mean build?); see cobuild help"},
         RefusedCase{"DebugCommand",
@@ -422,6 +429,7 @@ struct OutputCase {
   friend void PrintTo(const OutputCase& c, std::ostream* out) { *out << c.name; }
 };
 
+/// F4.1.2, F4.1.3.
 class OutputParse : public testing::TestWithParam<OutputCase> {};
 
 TEST_P(OutputParse, Table) {  // F4.1.2, F4.1.3
@@ -462,6 +470,8 @@ INSTANTIATE_TEST_SUITE_P(
                    "type=registry,name=x",
                    {"image", {{"name", "x"}, {"push", "true"}}, "", false},
                    ""},
+        OutputCase{"Spaces", "type=oci, dest=a.tar", {"oci", {}, "a.tar", false}, ""},
+        OutputCase{"Stdout", "type=oci,dest=/dev/stdout", {"oci", {}, "-", false}, ""},
         OutputCase{"NoType", "dest=x", {}, "--output requires type=<type>"},
         OutputCase{"Empty", "", {}, "--output requires type=<type>"},
         OutputCase{"NoPair", "type=oci,foo", {}, "invalid value foo"},
@@ -487,12 +497,12 @@ INSTANTIATE_TEST_SUITE_P(
         OutputCase{"OpenQuote",
                    R"(type=oci,"name=a)",
                    {},
-                   "parse error in \"type=oci,\"name=a\": a quoted field is not closed"},
+                   "--output type=oci,\"name=a: parse error on line 1, column 11: extraneous or missing \" in "
+                   "quoted-field"},
         OutputCase{"StrayQuote",
                    R"(type=oci,name="a")",
                    {},
-                   "parse error in \"type=oci,name=\"a\"\": a quote inside a field; quote the "
-                   "whole field: \"key=value\""}),
+                   "--output type=oci,name=\"a\": parse error on line 1, column 15: bare \" in non-quoted field"}),
     [](const auto& test) { return test.param.name; });
 
 TEST(Options, CommandsAboutImages) {

@@ -93,6 +93,7 @@ TEST_F(Preflight, WhatCanBeWritten) {
   EXPECT_FALSE(fs::exists(path("made"))) << "it only looks";
 }
 
+/// F4.1.3.
 TEST_F(Preflight, WhatCannot) {
   make_file("file");
   fs::create_directory(path("dir"));
@@ -128,6 +129,10 @@ TEST_F(Preflight, OnePlaceForEach) {
               HasSubstr("--output writes there already"));
   EXPECT_THAT(about_places(writing({tree("dir"), tree("dir/")})),
               HasSubstr("--output writes there already"));
+  OutputOptions here{.type = "oci", .attributes = {}, .destination = "not-there.tar", .directory = false};
+  OutputOptions also_here = here;
+  also_here.destination = "./not-there.tar";
+  EXPECT_THAT(about_places(writing({here, also_here})), HasSubstr("--output writes there already"));
   BuildOptions options = writing({file("z.tar")});
   options.metadata_file = path("z.tar");
   EXPECT_THAT(about_places(options), HasSubstr("--metadata-file"));

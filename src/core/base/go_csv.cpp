@@ -7,7 +7,7 @@ namespace {
 
 class CsvReader {
  public:
-  explicit CsvReader(std::string_view line) : line_(line) {
+  CsvReader(std::string_view line, char separator) : line_(line), separator_(separator) {
     if (line_.ends_with('\n')) line_.remove_suffix(line_.ends_with("\r\n") ? 2 : 1);
   }
 
@@ -29,7 +29,7 @@ class CsvReader {
 
   /// Each of these reads one field, and says whether there is a next one.
   bool read_plain() {
-    std::string_view const field = line_.substr(position_, line_.find(',', position_) - position_);
+    std::string_view const field = line_.substr(position_, line_.find(separator_, position_) - position_);
     std::size_t const quote = field.find('"');
     if (quote != std::string_view::npos) {
       fail(position_ + quote, "bare \" in non-quoted field");
@@ -49,7 +49,7 @@ class CsvReader {
       if (line_[position_] == '"') {
         fields_.back() += '"';
         ++position_;
-      } else if (line_[position_] == ',') {
+      } else if (line_[position_] == separator_) {
         ++position_;
         return true;
       } else {
@@ -60,12 +60,15 @@ class CsvReader {
 
   static constexpr const char* kQuote = "extraneous or missing \" in quoted-field";
   std::string_view line_;
+  char separator_;
   std::size_t position_ = 0;
   std::vector<std::string> fields_;
 };
 
 }  // namespace
 
-std::vector<std::string> go_csv_fields(std::string_view line) { return CsvReader(line).read(); }
+std::vector<std::string> go_csv_fields(std::string_view line, char separator) {
+  return CsvReader(line, separator).read();
+}
 
 }  // namespace cobuild

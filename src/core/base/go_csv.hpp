@@ -10,6 +10,6 @@ namespace cobuild {
 
 /// The fields of `line`, quotes removed; a field may hold newlines when it is quoted.
 /// \throws Error kInvalidInput with Go's message: for a stray or open quote, and "EOF" for nothing.
-[[nodiscard]] std::vector<std::string> go_csv_fields(std::string_view line);
+[[nodiscard]] std::vector<std::string> go_csv_fields(std::string_view line, char separator = ',');
 
 }  // namespace cobuild
