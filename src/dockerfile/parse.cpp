@@ -9,7 +9,7 @@ namespace cobuild::dockerfile {
 namespace {
 
 /// LLB's texts are UTF-8. Files that COPY and ADD make may have any bytes.
-void check_utf8(const Statement& statement) {
+bool is_text(const Statement& statement) {
   bool valid = to_valid_utf8(statement.original) == statement.original;
   bool const is_copy = equals_ignoring_case(statement.keyword, "copy") ||
                        equals_ignoring_case(statement.keyword, "add");
@@ -17,14 +17,14 @@ void check_utf8(const Statement& statement) {
     if (is_copy && !heredoc.expand) continue;
     valid = valid && to_valid_utf8(heredoc.content) == heredoc.content;
   }
-  if (!valid) {
-    throw Error(ErrorKind::kInvalidInput,
-                "the instruction is not valid UTF-8: convert the file with iconv -t UTF-8");
-  }
+  return valid;
 }
 
 void add_statement(const Statement& statement, ParsedFile& file) {
-  check_utf8(statement);
+  if (!is_text(statement)) {
+    throw Error(ErrorKind::kInvalidInput,
+                "the instruction is not valid UTF-8: convert the file with iconv -t UTF-8");
+  }
   if (equals_ignoring_case(statement.keyword, "from")) {
     file.stages.push_back(parse_from(statement, file.findings));
     return;
@@ -66,7 +66,10 @@ std::multimap<int, Error> read_file(ParsedFile& file) {
     try {
       add_statement(statement, file);
     } catch (const Error& error) {
-      errors.emplace(statement.lines.first, locate(error, statement, file));
+      Error located = locate(error, statement, file);
+      // Of a file in another encoding, or of a program, nothing else is worth saying.
+      if (!is_text(statement)) return {{statement.lines.first, std::move(located)}};
+      errors.emplace(statement.lines.first, std::move(located));
       // What follows is judged as if there were a stage: one mistake, one error.
       if (file.stages.empty()) file.stages.emplace_back();
     }

@@ -10,6 +10,7 @@
 #include "core/base/error.hpp"
 #include "core/base/go_quote.hpp"
 #include "core/sys/file_io.hpp"
+#include "core/sys/user_namespace.hpp"
 #include "ops/content_hash.hpp"
 #include "ops/exec_mounts.hpp"
 #include "ops/local_source.hpp"
@@ -30,6 +31,18 @@ std::string describe_unfinished(const pb::Meta& meta) {
     command += word;
   }
   return "process " + go_quote(command) + " did not complete successfully";
+}
+
+constexpr std::size_t kIdMapBytes_max = 64 * 1024;
+
+/// \throws Error kDenied when `id` is none of the ids that an ordinary user has to give away. The
+/// runtime would only say "Invalid argument".
+void require_id(std::uint32_t id, const char* map, const char* what) {
+  auto const text = read_file_if_exists(map, kIdMapBytes_max);
+  if (id == 0 || !text || has_id(*text, id)) return;
+  throw Error(ErrorKind::kDenied, std::string(what) + " " + std::to_string(id) +
+                                      ": this user namespace lacks that id; give the user more "
+                                      "subordinate ids in /etc/subuid and /etc/subgid");
 }
 
 class ExecOp final : public solve::Op {
@@ -119,6 +132,11 @@ class ExecOp final : public solve::Op {
   [[nodiscard]] ContainerUser find_user(int root) const {
     try {
       ExecUser user = resolve_exec_user(root, exec().meta().user());
+      require_id(user.uid, "/proc/self/uid_map", "user");
+      require_id(user.gid, "/proc/self/gid_map", "group");
+      for (std::uint32_t const gid : user.additional_gids) {
+        require_id(gid, "/proc/self/gid_map", "group");
+      }
       return ContainerUser{user.uid, user.gid, std::move(user.additional_gids)};
     } catch (const Error& error) {
       throw error.with_context(describe_unfinished(exec().meta()));

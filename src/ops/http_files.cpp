@@ -249,6 +249,17 @@ Task<HttpFile> HttpFiles::fetch_now(HttpRequest request, std::shared_ptr<StepRel
   co_return file;
 }
 
+/// What to do about a server that wants to know who asks; "" about anything else.
+std::string HttpFiles::remedy_for(int status, const HttpRequest& request) const {
+  if ((status != 401 && status != 403) || !request.auth_header_secret.empty()) return "";
+  std::string const host = registry::Url::parse(escape_url(request.url)).host;
+  std::string const id = "HTTP_AUTH_TOKEN_" + host;
+  if (find_secret_ && (find_secret_(id) || find_secret_("HTTP_AUTH_HEADER_" + host))) {
+    return ": what the secret for " + host + " says is refused";
+  }
+  return ": if it wants a token, give it with --secret id=" + id + ",src=FILE";
+}
+
 Task<HttpFile> HttpFiles::download(HttpRequest request, registry::DownloadRequest download,
                                    std::optional<Remembered> remembered, solve::StepSink& step) {
   if (remembered) download.headers.add("If-None-Match", remembered->etag);
@@ -258,7 +269,8 @@ Task<HttpFile> HttpFiles::download(HttpRequest request, registry::DownloadReques
   if (head.status == 304 && remembered) co_return std::move(remembered->file);
   if (head.status / 100 != 2) {
     throw Error(head.status == 404 ? ErrorKind::kNotFound : ErrorKind::kInvalidInput,
-                "GET " + where + ": invalid response status " + std::to_string(head.status));
+                "GET " + where + ": invalid response status " + std::to_string(head.status) +
+                    remedy_for(head.status, request));
   }
   std::string const modified = head.headers.text("Last-Modified");
   bool const is_date = registry::parse_http_date(modified).has_value();

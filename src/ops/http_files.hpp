@@ -67,6 +67,7 @@ class HttpFiles {
                           std::optional<Remembered> remembered, solve::StepSink& step);
   Task<HttpFile> take_upload(HttpRequest request, std::filesystem::path file, solve::StepSink& step);
   [[nodiscard]] registry::DownloadRequest to_download(const HttpRequest& request) const;
+  [[nodiscard]] std::string remedy_for(int status, const HttpRequest& request) const;
 
   asio::any_io_executor executor_;
   asio::thread_pool& pool_;

@@ -148,6 +148,12 @@ TEST(Parse, OnlyFilesMayHaveBytesThatAreNoUtf8) {
   }
 }
 
+TEST(Parse, AProgramIsOneError) {
+  Parsed const parsed = parse("\x7F" "ELF\nNOPE\n\xFF\xFE\n\xFF\nNO\n", "Dockerfile");
+  ASSERT_EQ(parsed.errors.size(), 1U);
+  EXPECT_THAT(parsed.errors[0].what(), testing::HasSubstr("line 3: the instruction is not valid UTF-8"));
+}
+
 TEST(Parse, TextsOfTheConfigMayHaveBytesThatAreNoUtf8) {
   Parsed const parsed =
       parse("FROM a\nLABEL l=\xE9\nMAINTAINER \xE9 x\nCMD [\"\xE9\"]\nENV A=\xE9", "Dockerfile");

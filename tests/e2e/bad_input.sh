@@ -158,6 +158,18 @@ says "--oci-runtime"
 ok build "$CONTEXT"
 matches '^#[0-9]+ [0-9.]+ this-ran'
 
+# A user whose id an ordinary user has not been given.
+if [ "$(id -u)" != 0 ]; then
+  dockerfile <<DF
+$BASE
+USER 4000000
+RUN true
+DF
+  fails build "$CONTEXT"
+  one_error
+  says "user 4000000: this user namespace lacks that id; give the user more subordinate ids in /etc/subuid"
+fi
+
 # A store of a newer version is left alone.
 ok build "$CONTEXT"
 python3 - "$STORE/store.db" <<'PY'

@@ -103,7 +103,7 @@ printf 'basic %s' "$(printf x-access-token:secret | base64)" >"$WORK/header"
 echo private >"$WORK/web/private/file"
 one "ADD $WEB/private/file /x"
 fails build "$CONTEXT"
-says "invalid response status 401"
+says "invalid response status 401: if it wants a token, give it with --secret id=HTTP_AUTH_TOKEN_127.0.0.1,src=FILE"
 ok build --secret "id=HTTP_AUTH_HEADER_127.0.0.1,src=$WORK/header" -o "type=local,dest=$WORK/out8" "$CONTEXT"
 equal "$(cat "$WORK/out8/x")" private
 one "ADD git@127.0.0.1:o/r.git /x"

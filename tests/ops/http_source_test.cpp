@@ -222,6 +222,18 @@ TEST_F(HttpFilesTest, WrongOnesAreNotKept) {
 TEST_F(HttpFilesTest, StatusesAreTold) {
   EXPECT_EQ(error_of(request_of(server_.url("/gone?token=x"))),
             "GET " + server_.url("/gone") + ": invalid response status 404");
+  Reply refused;
+  refused.status = 401;
+  server_.when("GET", "/f", refused, 2);
+  std::string const said = "GET " + server_.url("/f") + ": invalid response status 401: ";
+  EXPECT_EQ(error_of(request_of(server_.url("/f"))),
+            said + "if it wants a token, give it with --secret id=HTTP_AUTH_TOKEN_127.0.0.1,src=FILE");
+  auto const secrets = [](const std::string& id) -> std::optional<Secret> {
+    if (id == "HTTP_AUTH_TOKEN_127.0.0.1") return Secret("t");
+    return std::nullopt;
+  };
+  EXPECT_EQ(error_of(request_of(server_.url("/f")), secrets),
+            said + "what the secret for 127.0.0.1 says is refused");
 }
 
 TEST_F(HttpFilesTest, CompressionOfTheConnectionIsUndone) {

@@ -17,6 +17,14 @@ TEST(Subids, OwnersAreNamesOrNumbers) {
   EXPECT_THAT(parse_subids(kText, "bob", 5), IsEmpty());
 }
 
+TEST(Subids, AMapHasAnId) {
+  constexpr std::string_view kMap = "         0       1001          1\n         1     100000      65536\n";
+  for (std::uint32_t const id : {0U, 1U, 65536U}) EXPECT_TRUE(has_id(kMap, id)) << id;
+  for (std::uint32_t const id : {65537U, 4294967295U}) EXPECT_FALSE(has_id(kMap, id)) << id;
+  EXPECT_FALSE(has_id("", 0));
+  EXPECT_FALSE(has_id("garbage", 0));
+}
+
 TEST(Subids, BadLinesAreSkipped) {
   for (const char* line : {"ann", "ann:", "ann:1", "ann:1:", "ann::5", "ann:x:5", "ann:1:0",
                            "ann:-1:5", "ann:4294967296:1", "ann:4294967290:10", "ann:1:5:6",

@@ -84,6 +84,17 @@ std::vector<IdMapping> map_ids(std::uint32_t own_id, const std::vector<SubidRang
   return mappings;
 }
 
+bool has_id(std::string_view id_map, std::uint32_t inside) {
+  std::istringstream lines{std::string(id_map)};
+  std::uint64_t first = 0;
+  std::uint64_t outside = 0;
+  std::uint64_t count = 0;
+  while (lines >> first >> outside >> count) {
+    if (inside >= first && inside - first < count) return true;
+  }
+  return false;
+}
+
 bool in_user_namespace() {
   std::ifstream map("/proc/self/uid_map");
   std::uint64_t inside = 0;

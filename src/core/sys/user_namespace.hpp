@@ -44,6 +44,9 @@ struct IdMapping {
 [[nodiscard]] std::vector<IdMapping> map_ids(std::uint32_t own_id,
                                              const std::vector<SubidRange>& ranges);
 
+/// Whether `id_map` (the content of /proc/self/uid_map or gid_map) has the id `inside`.
+[[nodiscard]] bool has_id(std::string_view id_map, std::uint32_t inside);
+
 /// Whether this process is in a user namespace that does not have all ids of the machine.
 [[nodiscard]] bool in_user_namespace();
 
