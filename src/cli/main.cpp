@@ -1,7 +1,9 @@
 /// argv -> command -> exit status.
 
+#include <fcntl.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <exception>
 #include <string>
@@ -39,9 +41,19 @@ struct Run {
   }
 };
 
+/// A standard descriptor that is closed would be given to the next file that is opened, the store's
+/// say, and what is for the user would go there. Reading and writing these fails.
+void hold_standard_descriptors() {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
+    bool const is_closed = ::fcntl(fd, F_GETFD) < 0 && errno == EBADF;
+    if (is_closed && ::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0) return;
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  hold_standard_descriptors();
   // A reader that goes away is a failed write, not a death. A handler, because an ignored signal
   // would stay ignored in the programs that RUN starts.
   std::signal(SIGPIPE, [](int) {});

@@ -23,6 +23,15 @@ for signal in INT TERM HUP; do
   absent "$WORK/image.tar"
   nothing_left
 done
+# What nobody reads holds the build up, but not its end.
+mkfifo "$WORK/fifo"
+printf 'FROM scratch\nCOPY busybox /\n' >"$CONTEXT/Dockerfile"
+"$WORK/bin/cobuild" --root "$STORE" build --progress plain -o "type=oci,dest=$WORK/fifo" "$CONTEXT" >"$OUT" 2>"$ERR" </dev/null &
+pid=$!
+eventually grep -qF 'exporting to oci image format' "$ERR"
+kill -INT "$pid"
+wait "$pid" && fail "it was written"
+nothing_left
 # The store is as good as before.
 dockerfile <<DF
 $BASE

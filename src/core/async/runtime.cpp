@@ -6,6 +6,7 @@
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 
 #include <algorithm>
@@ -90,6 +91,7 @@ int Runtime::run(Task<int> root, std::function<void()> on_interrupt) {
   }
   RootState state;
   std::exception_ptr failure;
+  asio::steady_timer patience(loop_);
 
   std::function<void()> wait_for_signal = [&] {
     signals.async_wait([&](const boost::system::error_code& error, int signal) {
@@ -97,6 +99,10 @@ int Runtime::run(Task<int> root, std::function<void()> on_interrupt) {
       if (std::exchange(state.cancelled, true)) ::_exit(128 + signal);
       if (on_interrupt) on_interrupt();
       if (state.started) cancel.emit(asio::cancellation_type::all);
+      patience.expires_after(kStopMax);
+      patience.async_wait([signal](const boost::system::error_code& ended) {
+        if (!ended) ::_exit(128 + signal);
+      });
       wait_for_signal();
     });
   };
@@ -107,6 +113,7 @@ int Runtime::run(Task<int> root, std::function<void()> on_interrupt) {
     // user from ending us.
     signals.clear();
     signals.cancel();
+    patience.cancel();
   };
   asio::co_spawn(loop_, run_root(state, std::move(root)),
                  asio::bind_cancellation_slot(cancel.slot(), std::move(finished)));

@@ -5,11 +5,15 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/thread_pool.hpp>
 
+#include <chrono>
 #include <functional>
 
 #include "core/async/task.hpp"
 
 namespace cobuild {
+
+/// How long what was cancelled may take to clean up.
+inline constexpr std::chrono::seconds kStopMax{10};
 
 class Runtime {
  public:
@@ -23,8 +27,9 @@ class Runtime {
   /// Runs `root` to its end on the calling thread and returns its value.
   ///
   /// The first SIGINT, SIGTERM, SIGHUP or SIGQUIT cancels `root`, which is still waited for, and
-  /// calls `on_interrupt`; the second one ends the process at once with status 128 + signal. A
-  /// SIGHUP or SIGQUIT that is ignored stays so.
+  /// calls `on_interrupt`; the second one ends the process at once with status 128 + signal, and so
+  /// does kStopMax without one: a pool thread may hang in a system call, such as the opening of a
+  /// FIFO that nobody reads. A SIGHUP or SIGQUIT that is ignored stays so.
   int run(Task<int> root, std::function<void()> on_interrupt = {});
 
  private:
