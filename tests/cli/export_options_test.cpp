@@ -58,6 +58,7 @@ TEST(ExportOptions, Defaults) {  // F4.2.12
   EXPECT_FALSE(parse({}, "local").platform_split.has_value());
 }
 
+/// F4.3.1, F4.3.4.
 TEST(ExportOptions, NamesOfArchivesAreNormalised) {
   EXPECT_THAT(parse({{"name", "a,localhost:5000/b:1"}}).names,
               ElementsAre("docker.io/library/a:latest", "localhost:5000/b:1"));

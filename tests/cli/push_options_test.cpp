@@ -60,7 +60,8 @@ TEST(PushOptions, AStarIsTheNameOfTheResult) {
   EXPECT_THAT(complaint({{"name", "*"}}), HasSubstr("failed to parse *"));
 }
 
-TEST(PushOptions, DanglingNames) {  // F4.2.6
+/// F4.2.6.
+TEST(PushOptions, DanglingNames) {
   std::string const dangling = "d@" + kRoot.to_string();
   EXPECT_THAT(image_names(parse({{"dangling-name-prefix", "d"}}), kRoot), ElementsAre(dangling));
   EXPECT_THAT(image_names(parse({{"name", "a"}, {"dangling-name-prefix", "d"}}), kRoot),
@@ -84,7 +85,8 @@ TEST(PushOptions, WrongValues) {
   EXPECT_THAT(complaint({{"dangling-name-prefix", "B"}}), HasSubstr("failed to parse B"));
 }
 
-TEST(PushOptions, WhatCannotBePushed) {  // F4.2.3
+/// F4.2.3.
+TEST(PushOptions, WhatCannotBePushed) {
   EXPECT_THAT(complaint({{"push", "true"}}), HasSubstr("a name is needed"));
   EXPECT_EQ(complaint({{"push", "true"}, {"name", "a:1"}}), "");
   EXPECT_EQ(complaint({{"push", "true"}, {"push-by-digest", "true"}, {"name", "r:5000/a"}}), "");

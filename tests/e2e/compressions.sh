@@ -77,6 +77,31 @@ ok build --build-context "base=oci-layout://$WORK/stargz:latest" \
   -o "type=oci,tar=false,dest=$WORK/layout3,compression=zstd,force-compression=true" "$WORK/upon"
 equal "$(check_layout "$WORK/layout3")" "+zstd +zstd +zstd +zstd "
 
+# What may not be distributed is an ordinary layer, unless it is to stay what it is (F4.2.12).
+cp -r "$WORK/base" "$WORK/foreign"
+python3 - "$WORK/foreign" <<'PY'
+import hashlib, json, pathlib, sys
+layout = pathlib.Path(sys.argv[1])
+index = json.loads((layout / "index.json").read_text())
+blob = lambda digest: layout / "blobs/sha256" / digest[7:]
+manifest = json.loads(blob(index["manifests"][0]["digest"]).read_text())
+manifest["layers"][0]["mediaType"] = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
+manifest["layers"][0]["urls"] = ["https://example.com/layer"]
+text = json.dumps(manifest).encode()
+digest = "sha256:" + hashlib.sha256(text).hexdigest()
+blob(digest).write_bytes(text)
+index["manifests"][0].update(digest=digest, size=len(text))
+(layout / "index.json").write_text(json.dumps(index))
+PY
+for prefer in true false; do
+  ok build --build-context "base=oci-layout://$WORK/foreign:latest" \
+    -o "type=oci,tar=false,dest=$WORK/$prefer,prefer-nondist-layers=$prefer" "$CONTEXT"
+  manifest=$WORK/$prefer/blobs/sha256/$(json "$WORK/$prefer/index.json" 'j["manifests"][0]["digest"][7:]')
+  json "$manifest" '[(l["mediaType"][32:], l.get("urls")) for l in j["layers"][:2]]' >"$WORK/types.$prefer"
+done
+equal "$(cat "$WORK/types.true")" "[('nondistributable.v1.tar+gzip', ['https://example.com/layer']), ('v1.tar+gzip', None)]"
+equal "$(cat "$WORK/types.false")" "[('v1.tar+gzip', None), ('v1.tar+gzip', None)]"
+
 # Docker's types, and what they rule out.
 ok build "${with_base[@]}" -t a:1 -o "type=docker,dest=$WORK/docker.tar,oci-mediatypes=false,compression=zstd" "$CONTEXT"
 ok skopeo --insecure-policy --tmpdir "$WORK" inspect "docker-archive:$WORK/docker.tar"

@@ -10,9 +10,13 @@ CMD ["sh"]
 DF
 inspect() { skopeo --insecure-policy --tmpdir "$WORK" inspect "$@"; }
 
+# Several at once (F4.1.4), each with its step (F4.3.7, F4.4.8).
 ok build -t name:tag -o "type=oci,dest=$WORK/oci.tar" -o "type=docker,dest=$WORK/docker.tar" \
   -o "type=oci,tar=false,dest=$WORK/layout" -o "type=tar,dest=$WORK/files.tar" \
   -o "type=local,dest=$WORK/files" --metadata-file "$WORK/metadata.json" --iidfile "$WORK/iid" "$CONTEXT"
+for step in "oci image format" "docker image format" "client tarball" "client directory"; do says "exporting to $step"; done
+says "sending tarball"
+says "copying files"
 ok inspect --config "oci-archive:$WORK/oci.tar"
 equal "$(json "$OUT" 'j["config"]["Env"][-1]')" A=b
 ok inspect "docker-archive:$WORK/docker.tar"
@@ -38,6 +42,12 @@ ok inspect "oci-archive:$WORK/stdout.tar"
 cobuild build --progress plain -o - "$CONTEXT" >"$WORK/stdout2.tar" 2>"$ERR"
 equal "$(tar -xOf "$WORK/stdout2.tar" d/e/f)" data
 
+# Without a standard output there is nowhere to write to.
+status=0
+cobuild build --progress plain -o type=oci "$CONTEXT" >&- 2>"$ERR" || status=$?
+equal "$status" 1
+says "write the image archive: Bad file descriptor"
+
 # umoci unpacks what was written.
 if command -v umoci >/dev/null; then
   rootless=()
@@ -50,6 +60,16 @@ fi
 ok build -t other:new -o "type=oci,tar=false,dest=$WORK/layout" "$CONTEXT"
 equal "$(json "$WORK/layout/index.json" 'len(j["manifests"])')" 2
 
+# Several builds at once add to one layout.
+mkdir "$WORK/at-once"
+builds=()
+for number in 1 2 3 4; do
+  build -t "at/once:$number" -o "type=oci,tar=false,dest=$WORK/at-once" "$CONTEXT" >/dev/null 2>"$ERR.$number" &
+  builds+=($!)
+done
+for process in "${builds[@]}"; do wait "$process" || fail "$(tail -n 1 "$ERR".?)"; done
+equal "$(json "$WORK/at-once/index.json" 'len(j["manifests"])')" 4
+
 # A link is followed and the mode of what is there kept.
 mkdir "$WORK/elsewhere"
 echo old >"$WORK/elsewhere/real.tar"
@@ -59,6 +79,10 @@ ok build -o "type=tar,dest=$WORK/link.tar" "$CONTEXT"
 equal "$(readlink "$WORK/link.tar")" elsewhere/real.tar
 equal "$(tar -xOf "$WORK/elsewhere/real.tar" d/e/f)" data
 equal "$(stat -c %a "$WORK/elsewhere/real.tar")" 600
+
+# Nothing is packed that goes nowhere (F4.1.5).
+STORE=$WORK/store2 ok build "$CONTEXT"
+equal "$(find "$WORK/store2/blobs" -type f | wc -l)" 0
 
 # The image's id, of an image that goes nowhere.
 ok cobuild build -q --iidfile "$WORK/iid2" "$CONTEXT"
@@ -74,5 +98,6 @@ fails build -o "type=oci,dest=$WORK/files" "$CONTEXT"
 says "destination file is a directory"
 fails build -o "type=nonsense" "$CONTEXT"
 one_error
+says 'unknown exporter "nonsense"' # F4.1.1
 fails build -o "type=local" "$CONTEXT"
 says "output directory is required for local exporter"

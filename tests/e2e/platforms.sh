@@ -51,7 +51,7 @@ fails build --platform $platforms -o "type=local,dest=$WORK/merged,platform-spli
 says "when split option is disabled"
 absent "$WORK/merged"
 
-# One platform is no index, unless it is asked for (F10.89).
+# One platform is no index, unless it is asked for (F4.5.4, F10.89).
 ok build --platform linux/arm64 -o "type=oci,tar=false,dest=$WORK/one" "$CONTEXT"
 equal "$(json "$WORK/one/index.json" 'j["manifests"][0]["mediaType"]')" application/vnd.oci.image.manifest.v1+json
 ok build --platform linux/arm64 --opt build-arg:BUILDKIT_MULTI_PLATFORM=1 -o "type=oci,tar=false,dest=$WORK/map" "$CONTEXT"

@@ -165,6 +165,14 @@ TEST(Inflate, ShortStreamsArePlain) {
   for (std::string_view const text : {"", "a", "abc", "\x1f"}) EXPECT_EQ(inflate(text, 1), text);
 }
 
+/// F4.5.16.
+TEST(Deflate, GzipHasNeitherNameNorTime) {
+  std::string const packed = deflate("text", {.compression = Compression::kGzip, .level = {}}, 4);
+  ASSERT_GT(packed.size(), 10U);
+  EXPECT_EQ(packed.substr(0, 8), std::string("\x1F\x8B\x08\0\0\0\0\0", 8));
+}
+
+/// F4.2.14.
 TEST(Deflate, ChecksLevels) {
   auto make = [](Compression compression, int level) {
     DeflateStream({.compression = compression, .level = level}, [](std::span<const std::byte>) {});

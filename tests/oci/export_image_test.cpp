@@ -93,8 +93,8 @@ std::size_t files_in(const fs::path& directory) {
       std::distance(fs::directory_iterator(directory), fs::directory_iterator()));
 }
 
-/// F4.3.2.
-TEST(ImageArchive, HasTheLayoutOfContainerd) {  // F4.3.5
+/// F4.3.2, F4.3.5.
+TEST(ImageArchive, HasTheLayoutOfContainerd) {
   Sample sample = make_sample();
   sample.image.names = {"docker.io/library/demo:1", "example.com/x/demo:two"};
   fs::path const path = sample.scratch.path() / "out.tar";

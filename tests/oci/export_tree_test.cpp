@@ -87,7 +87,8 @@ TEST_F(TreeExport, NeverWritesThroughLinksOfTheDestination) {
   EXPECT_EQ(describe(tree_), describe(out_));
 }
 
-TEST_F(TreeExport, EpochIsEveryTime) {  // F4.6.4
+/// F4.6.4.
+TEST_F(TreeExport, EpochIsEveryTime) {
   to_directory({.epoch = Timestamp(std::chrono::seconds(77))});
   for (const auto& [name, line] : describe(out_)) EXPECT_THAT(line, HasSubstr(" t77.0")) << name;
 }
@@ -101,7 +102,8 @@ TEST_F(TreeExport, DirectoriesMayBeReadOnly) {
   fs::permissions(out_ / "dir", fs::perms(0755));
 }
 
-TEST_F(TreeExport, PlatformsGetDirectories) {  // F4.4.3
+/// F4.4.3.
+TEST_F(TreeExport, PlatformsGetDirectories) {
   fs::path const other = scratch_.make("other");
   write_text(other / "b", "b");
   write_tree_directory(
@@ -159,7 +161,8 @@ TEST_F(TreeExport, WhatFailsLeavesNothing) {
   EXPECT_FALSE(fs::exists(out_ / "dir/deep"));
 }
 
-TEST_F(TreeExport, NothingIsAnEmptyDirectory) {  // F4.4.7
+/// F4.4.7.
+TEST_F(TreeExport, NothingIsAnEmptyDirectory) {
   write_tree_directory({{.root = "", .platform = ""}}, {}, out_);
   EXPECT_TRUE(fs::is_empty(out_));
 }
@@ -183,6 +186,7 @@ std::string list(const fs::path& archive) {
   return out.str();
 }
 
+/// F4.4.6.
 TEST_F(TreeExport, ArchivesInWalkOrder) {
   fs::path const path = scratch_.path() / "out.tar";
   test::set_time(tree_ / "link", 5, 500'000'000);
@@ -213,7 +217,8 @@ TEST_F(TreeExport, ArchivesOfPlatformsAreSplit) {  // F4.4.6, F4.6.4
             "linux_arm64/deep/f 0 4 9\n");
 }
 
-TEST_F(TreeExport, NothingIsAnEmptyArchive) {  // F4.4.7
+/// F4.4.7.
+TEST_F(TreeExport, NothingIsAnEmptyArchive) {
   fs::path const path = scratch_.path() / "out.tar";
   write_tree_archive({{.root = "", .platform = ""}}, {}, path);
   EXPECT_EQ(read_text(path), std::string(1024, '\0'));

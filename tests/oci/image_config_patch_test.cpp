@@ -37,6 +37,7 @@ std::string history_of(const BuiltImage& image) {
   return image.config.substr(start, image.config.find(",\"os\"") - start);
 }
 
+/// F4.5.3, F4.5.7.
 TEST(BuildImage, SortsKeysAndKeepsWhatItDoesNotKnow) {
   BuiltImage const image = build_image(
       R"({"os":"linux","zz":{"b":1,"a":"<&>"},"architecture":"arm64","rootfs":{"type":"x"},"created":"2020-01-01T00:00:00Z"})",
@@ -49,7 +50,8 @@ TEST(BuildImage, SortsKeysAndKeepsWhatItDoesNotKnow) {
   EXPECT_EQ(image.manifest_digest, BlobDigest(Digest::of(image.manifest)));
 }
 
-TEST(BuildImage, ManifestIsIndented) {  // F4.5.6
+/// F4.5.1, F4.5.3, F4.5.6.
+TEST(BuildImage, ManifestIsIndented) {
   ImageLayer one = layer("a");
   one.annotations = {{"containerd.io/uncompressed", "x"},
                      {"buildkit/createdat", "x"},
@@ -80,7 +82,8 @@ TEST(BuildImage, ManifestIsIndented) {  // F4.5.6
 })");
 }
 
-TEST(BuildImage, DockerTypesWhenAskedFor) {  // F4.5.2
+/// F4.5.2, F4.5.6.
+TEST(BuildImage, DockerTypesWhenAskedFor) {
   ImageLayer one = layer("a");
   one.annotations = {{"kept", "only in OCI manifests"}};
   BuiltImage const image = build_image(config_with("[]"), {one},
@@ -96,8 +99,8 @@ TEST(BuildImage, DockerTypesWhenAskedFor) {  // F4.5.2
   EXPECT_THAT(image.manifest, Not(HasSubstr("annotations")));
 }
 
-/// F10.85.
-TEST(BuildImage, ScratchHasNoLayers) {  // F4.5.4, F4.5.11
+/// F10.85, F4.5.4, F4.5.11.
+TEST(BuildImage, ScratchHasNoLayers) {
   BuiltImage const image = build_image(default_image_config("linux", "amd64", ""), {});
   EXPECT_EQ(
       image.config,
@@ -105,7 +108,8 @@ TEST(BuildImage, ScratchHasNoLayers) {  // F4.5.4, F4.5.11
   EXPECT_THAT(image.manifest, HasSubstr("\"layers\": null"));
 }
 
-TEST(BuildImage, SaysWhatIsMissing) {  // F4.5.7
+/// F4.5.7.
+TEST(BuildImage, SaysWhatIsMissing) {
   for (const auto& [config, message] :
        {std::pair(R"({"architecture":"amd64"})", "invalid image config for export: missing os"),
         std::pair(R"({"os":"linux"})", "invalid image config for export: missing architecture")}) {

@@ -67,7 +67,8 @@ class LayerDiff : public testing::Test {
   fs::path upper_ = scratch_.make("upper");
 };
 
-TEST_F(LayerDiff, EntriesComeInWalkOrder) {  // F4.5.15
+/// F4.5.15, as the tests below.
+TEST_F(LayerDiff, EntriesComeInWalkOrder) {
   for (const char* name : {"b", "a/z", "a/a", "a.txt", "a-b", "a0"}) add(upper_ / name, "x");
   EXPECT_EQ(diff(), "a/\na/a (1)\na/z (1)\na-b (1)\na.txt (1)\na0 (1)\nb (1)\n");
 }
@@ -234,7 +235,7 @@ TEST_F(LayerDiff, DevicesKeepTheirNumbers) {
   EXPECT_EQ(tar_of(upper_), test::TarBuilder().add(header).finish());
 }
 
-/// F10.83, F4.6.2.
+/// F10.83, F4.5.15, F4.6.2.
 TEST_F(LayerDiff, TimesAreWholeSecondsAndMayBeClamped) {
   add(upper_ / "late", "x");
   set_time(upper_ / "late", kTime, 999'999'999);

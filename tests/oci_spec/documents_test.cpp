@@ -155,7 +155,8 @@ TEST(ManifestType, IsDetectedFromTheBytes) {
   EXPECT_EQ(detect_manifest_type("{}"), std::nullopt);
 }
 
-TEST(MediaType, NamesCompressionAndConverts) {  // F4.5.1, F4.5.2
+/// F4.5.1, F4.5.2.
+TEST(MediaType, NamesCompressionAndConverts) {
   EXPECT_EQ(compression_of(kOciLayerZstd), Compression::kZstd);
   EXPECT_EQ(compression_of(kDockerLayerGzip), Compression::kGzip);
   EXPECT_EQ(compression_of(kOciLayer), Compression::kNone);

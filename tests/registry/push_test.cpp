@@ -44,6 +44,7 @@ Task<void> in_order(World& world) {
   EXPECT_THAT(manifests, ElementsAre(first.root.digest.to_string(), second.root.digest.to_string(),
                                      "1"));
 }
+/// F4.7.1.
 TEST(Push, IndexLast) {
   run_world(in_order);
 }
@@ -72,6 +73,7 @@ Task<void> twice(World& world) {
   EXPECT_EQ(layers.opened, 2);
   EXPECT_TRUE(has_image(world, "a/manifests/2", image, layers));
 }
+/// F4.7.2.
 TEST(Push, SecondMovesNoLayers) {
   run_world(twice);
 }
@@ -94,6 +96,7 @@ Task<void> mounted(World& world) {
               1U);
   }
 }
+/// F4.7.2.
 TEST(Push, LayersAreMounted) {
   run_world(mounted);
 }
@@ -140,6 +143,7 @@ Task<void> token_scopes(World& world) {
                                   "scope=repository%3Aa%3Apull%2Cpush&scope=repository%3Abase%3Apull"));
   EXPECT_EQ(world.notices.at(0), "[auth] a:pull,push token for " + world.here.authority());
 }
+/// F4.7.2, F4.7.6.
 TEST(Push, MountAsksForItsScope) {
   run_world(token_scopes);
 }
@@ -293,6 +297,7 @@ Task<void> foreign(World& world) {
   EXPECT_TRUE(has_image(world, "a/manifests/1", image, layers));
   EXPECT_EQ(world.here.count("HEAD", "/v2/a/blobs/" + foreign.digest.to_string()), 0U);
 }
+/// F4.7.5.
 TEST(Push, ForeignLayersStayWhereTheyAre) {
   run_world(foreign);
 }
