@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
@@ -30,5 +31,15 @@ class TextReader final : public BlobReader {
   std::string text_;
   std::size_t at_ = 0;
 };
+
+inline Task<std::unique_ptr<BlobReader>> open_copy(std::shared_ptr<const std::string> text) {
+  co_return std::make_unique<TextReader>(*text);
+}
+
+/// What reads `text`, from its beginning each time that it is opened.
+[[nodiscard]] inline OpenBlob open_text(std::string text) {
+  auto shared = std::make_shared<const std::string>(std::move(text));
+  return [shared] { return open_copy(shared); };
+}
 
 }  // namespace cobuild::oci

@@ -1,0 +1,60 @@
+#include "oci/object_source.hpp"
+
+#include <utility>
+
+#include "core/base/error.hpp"
+
+namespace cobuild::oci {
+namespace {
+
+/// Hashes and counts what passes.
+class HashingSink final : public BlobSink {
+ public:
+  HashingSink(BlobSink& sink, ResumePoint resume)
+      : sink_(sink), hash_(std::move(resume.hash)), bytes_(resume.offset) {}
+
+  Task<void> write(std::span<const std::byte> chunk) override {
+    hash_.write(chunk);
+    bytes_ += chunk.size();
+    co_await sink_.write(chunk);
+  }
+
+  [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_; }
+  [[nodiscard]] BlobDigest finish() { return BlobDigest(hash_.finish()); }
+
+ private:
+  BlobSink& sink_;
+  DigestWriter hash_;
+  std::uint64_t bytes_;
+};
+
+}  // namespace
+
+ObjectSource::ObjectSource(std::shared_ptr<ObjectStore> store, std::string blobs_prefix)
+    : store_(std::move(store)), blobs_prefix_(std::move(blobs_prefix)) {}
+
+Task<std::optional<ManifestContent>> ObjectSource::fetch_manifest(Reference) {
+  co_return std::nullopt;
+}
+
+Task<void> ObjectSource::fetch_blob(Reference, Descriptor blob, BlobSink& sink,
+                                    ResumePoint resume) {
+  std::uint64_t const offset = resume.offset;
+  std::string const name = "blob " + blob.digest.to_string();
+  if (offset > blob.size) {
+    throw Error(ErrorKind::kCorrupt, name + ": more bytes are here than it has");
+  }
+  HashingSink hashing(sink, std::move(resume));
+  co_await store_->read(blobs_prefix_ + blob.digest.to_string(), offset, blob.size - offset,
+                        hashing);
+  if (hashing.bytes() != blob.size) {
+    throw Error(ErrorKind::kCorrupt, name + ": its object has " + std::to_string(hashing.bytes()) +
+                                         " bytes, and the cache says " + std::to_string(blob.size));
+  }
+  BlobDigest const got = hashing.finish();
+  if (got != blob.digest) {
+    throw Error(ErrorKind::kCorrupt, name + ": its object has the digest " + got.to_string());
+  }
+}
+
+}  // namespace cobuild::oci
