@@ -7,9 +7,11 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <utility>
 
 #include "registry/retry.hpp"
+#include "registry/xml.hpp"
 
 namespace cobuild::registry {
 namespace {
@@ -48,6 +50,13 @@ std::string text_of(const json::object& object, std::string_view name) {
   return value && value->is_string() ? std::string(value->get_string()) : std::string();
 }
 
+/// What some services put before their texts.
+std::string_view without_mark(std::string_view text) {
+  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
+  return text;
+}
+
 std::string join(std::string a, const std::string& b) {
   if (a.empty() || b.empty() || a == b) return a.empty() ? b : a;
   return a + ": " + b;
@@ -65,10 +74,18 @@ std::string from_object(const json::object& object) {
     }
     if (!out.empty()) return out;
   }
-  for (std::string_view name : {"message", "details", "error_description", "error"}) {
+  for (std::string_view name : {"message", "msg", "details", "error_description", "error"}) {
     if (std::string text = text_of(object, name); !text.empty()) return printable(text);
   }
   return {};
+}
+
+/// The element that has Code and Message: Error, or that within an ErrorResponse.
+std::optional<XmlElement> find_xml_error(std::string_view body) {
+  auto root = try_parse_xml(body.substr(0, kErrorBodyBytesMax));
+  if (!root || root->name == "Error") return root;
+  const XmlElement* const error = root->find("Error");
+  return error == nullptr ? std::nullopt : std::optional(*error);
 }
 
 ErrorKind kind_of(int status) {
@@ -81,13 +98,30 @@ ErrorKind kind_of(int status) {
 }  // namespace
 
 std::string registry_message(std::string_view body) {
+  body = without_mark(body);
   json::error_code error;
   json::value const value = json::parse(body.substr(0, kErrorBodyBytesMax), error);
   if (!error && value.is_object()) return from_object(value.get_object());
   auto const first = body.find_first_not_of(" \t\r\n");
-  if (first == std::string_view::npos || body[first] == '<' || body[first] == '{') return {};
+  if (first == std::string_view::npos || body[first] == '{') return {};
+  if (body[first] == '<') {
+    auto const xml = find_xml_error(body);
+    return xml ? printable(join(xml->text_of("Code"), xml->text_of("Message"))) : std::string();
+  }
   std::string_view const line = body.substr(first);
   return printable(line.substr(0, line.find_first_of("\r\n")));
+}
+
+std::string service_error_code(std::string_view body) {
+  body = without_mark(body);
+  json::error_code error;
+  json::value const value = json::parse(body.substr(0, kErrorBodyBytesMax), error);
+  if (!error && value.is_object()) {
+    std::string const code = text_of(value.get_object(), "typeKey");
+    return code.empty() ? text_of(value.get_object(), "code") : code;
+  }
+  auto const xml = find_xml_error(body);
+  return xml ? xml->text_of("Code") : std::string();
 }
 
 std::string status_text(int status) {

@@ -13,10 +13,14 @@ namespace cobuild::registry {
 /// Error bodies are read up to here.
 inline constexpr std::size_t kErrorBodyBytesMax = 64 * 1024;
 
-/// The registry's own words in an error body: "CODE: message" for each entry of "errors", the
-/// message of a token server, or the start of a plain text. "" when there are none. Printable, on
-/// one line.
+/// The server's own words in an error body: "CODE: message" for each entry of "errors", the message
+/// of a token server, code and message of an object store's XML, or the start of a plain text. ""
+/// when there are none. Printable, on one line.
 [[nodiscard]] std::string registry_message(std::string_view body);
+
+/// The code of an object store's error ("NoSuchKey", "BlobNotFound", "already_exists"); "" when the
+/// body has none.
+[[nodiscard]] std::string service_error_code(std::string_view body);
 
 /// "404 Not Found"; the bare number when it has no name.
 [[nodiscard]] std::string status_text(int status);

@@ -20,6 +20,7 @@ std::string_view to_string(Method method) noexcept {
     case Method::kPost: return "POST";
     case Method::kPut: return "PUT";
     case Method::kPatch: return "PATCH";
+    case Method::kDelete: return "DELETE";
   }
   return "GET";
 }

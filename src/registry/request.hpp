@@ -13,7 +13,7 @@
 
 namespace cobuild::registry {
 
-enum class Method { kGet, kHead, kPost, kPut, kPatch };
+enum class Method { kGet, kHead, kPost, kPut, kPatch, kDelete };
 [[nodiscard]] std::string_view to_string(Method method) noexcept;
 
 /// Header fields in the order received; names compare without case.

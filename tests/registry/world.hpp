@@ -76,6 +76,8 @@ struct World {
     return *client_;
   }
 
+  [[nodiscard]] const asio::any_io_executor& executor() const { return executor_; }
+
   oci::Reference reference(const std::string& path) const {
     return oci::Reference::parse(here.authority() + "/" + path);
   }
