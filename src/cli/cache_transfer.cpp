@@ -3,106 +3,51 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <utility>
 
-#include "cli/export_options.hpp"
+#include "cli/cache_plan.hpp"
 #include "cli/image_push.hpp"
 #include "cli/internal_step.hpp"
 #include "cli/push_options.hpp"
 #include "core/async/concurrency.hpp"
 #include "core/base/error.hpp"
+#include "dockerfile/duration.hpp"
 #include "oci/export_image.hpp"
 #include "oci/export_index.hpp"
 #include "oci/layout_source.hpp"
+#include "oci/object_source.hpp"
 #include "oci/spec/manifest.hpp"
 #include "oci/spec/reference.hpp"
 #include "ops/image_resolver.hpp"
+#include "ops/object_cache.hpp"
 #include "ops/remote_cache.hpp"
 
 namespace cobuild::cli {
 namespace {
 
-[[noreturn]] void refuse(const std::string& what) { throw Error(ErrorKind::kInvalidInput, what); }
-
-/// The attributes of one cache, read (F5.4.2, F5.4.3).
-struct CachePlan {
-  std::string type;
-  std::string ref;        ///< registry.
-  std::string directory;  ///< local: dest or src.
-  std::string tag = "latest";
-  std::optional<BlobDigest> digest;
-  ops::SealRequest seal;
-  bool all = false;  ///< mode=max.
-  bool image_manifest = true;
-  bool insecure = false;
-  bool ignore_error = false;
-  bool reset = false;
-};
-
-/// The attributes that are as an exporter's.
-ops::SealRequest parse_seal(const CacheOptions& cache) {
-  OutputOptions output;
-  output.type = "oci";
-  for (const char* key : {"compression", "compression-level", "force-compression", "oci-mediatypes"}) {
-    auto const found = cache.attributes.find(key);
-    if (found != cache.attributes.end()) output.attributes.insert(*found);
-  }
-  return parse_export_options(output).seal;
+/// The name under which the blobs of a cache are known while it can be had. A reference, too.
+std::string source_name(const std::string& type, const std::string& place) {
+  return type + "-cache-" + Digest::of(place).hex().substr(0, 16);
 }
 
-CachePlan parse_plan(const CacheOptions& cache) {
-  CachePlan plan;
-  plan.type = cache.type;
-  plan.seal = parse_seal(cache);
-  plan.image_manifest = plan.seal.oci_media_types;
-  for (const auto& [key, value] : cache.attributes) {
-    if (key == "ref") plan.ref = value;
-    if (key == "dest" || key == "src") plan.directory = value;
-    if (key == "tag") plan.tag = value;
-    if (key == "digest") plan.digest = BlobDigest(Digest::parse(value));
-    if (key == "mode") plan.all = value == "max";
-    if (key == "image-manifest") plan.image_manifest = parse_bool(key, value);
-    if (key == "registry.insecure") plan.insecure = parse_bool(key, value);
-    if (key == "ignore-error") plan.ignore_error = parse_bool(key, value);
-    if (key == "reset") plan.reset = parse_bool(key, value);
-  }
-  if (plan.image_manifest && !plan.seal.oci_media_types) {
-    refuse("invalid configuration for remote cache, OCI mediatypes are required for image-manifest "
-           "cache format");
-  }
-  if (plan.type == "registry") {
-    if (plan.ref.empty()) refuse("ref is required for registry cache: ref=NAME");
-    try {
-      (void)oci::Reference::parse(plan.ref);
-    } catch (const Error& error) {
-      throw error.with_context("failed to parse " + plan.ref);
-    }
-  }
-  return plan;
+std::unique_ptr<oci::ObjectStore> open_objects(const ObjectPlace& place, Workspace& workspace) {
+  return open_object_store(place, workspace.runtime.loop().get_executor(), workspace.runtime.pool(),
+                           workspace.registry_options());
 }
 
-constexpr std::string_view kObjectStores[] = {"gha", "s3", "azblob"};
-
-void check_type(const CacheOptions& cache, bool exports) {
-  if (std::ranges::find(kObjectStores, cache.type) != std::end(kObjectStores)) {
-    throw Error(ErrorKind::kUnsupported,
-                "cache of type " + cache.type + " is not supported yet: use registry or local");
-  }
-  bool const known = cache.type == "registry" || cache.type == "local" ||
-                     (exports && cache.type == "inline");
-  if (known) return;
-  if (!exports && cache.type == "inline") {
-    refuse("an inline cache is imported from its image: type=registry,ref=NAME");
-  }
-  refuse(exports ? "unknown cache exporter: \"" + cache.type + "\": use registry, local or inline"
-                 : "unknown cache importer: " + cache.type + ": use registry or local");
-}
-
-/// The name under which the files of a local cache are known while it is here. A reference, too.
-std::string layout_name(const std::string& directory) {
-  return "local-cache-" + Digest::of(directory).hex().substr(0, 16);
+Task<solve::ImportedCache> import_from_objects(const CachePlan& plan, Workspace& workspace,
+                                               solve::StepSink& step) {
+  std::shared_ptr<oci::ObjectStore> const objects = open_objects(*plan.objects, workspace);
+  std::string const name = source_name(plan.type, plan.objects->name);
+  workspace.sources.layouts.insert_or_assign(
+      name, std::make_shared<oci::ObjectSource>(objects, plan.objects->blobs_prefix));
+  auto cache = co_await ops::import_objects(*objects, plan.objects->read,
+                                            std::string(ops::kLayoutOrigin) + name, step);
+  cache.name = plan.objects->name;
+  co_return cache;
 }
 
 Task<std::optional<solve::ImportedCache>> import_one(const CachePlan& plan, Workspace& workspace,
@@ -112,7 +57,8 @@ Task<std::optional<solve::ImportedCache>> import_one(const CachePlan& plan, Work
     ops::CachePlace place{plan.ref, reference, reference.name()};
     co_return co_await ops::import_cache(workspace.registry, std::move(place), step);
   }
-  std::string const name = layout_name(plan.directory);
+  if (plan.objects) co_return co_await import_from_objects(plan, workspace, step);
+  std::string const name = source_name(plan.type, plan.directory);
   auto source = std::make_shared<oci::LayoutSource>(plan.directory, workspace.runtime.pool());
   workspace.sources.layouts.insert_or_assign(name, source);
   oci::Reference reference = oci::Reference::parse(name);
@@ -126,18 +72,24 @@ Task<std::optional<solve::ImportedCache>> import_one(const CachePlan& plan, Work
   co_return co_await ops::import_cache(*source, std::move(place), step);
 }
 
-std::string place_name(const CachePlan& plan) {
-  return plan.type == "registry" ? plan.ref : "local:" + plan.directory;
+/// What an import is called before it is known to be one.
+std::string import_name(const CacheOptions& cache) {
+  try {
+    return place_name(parse_cache_plan(cache, CacheUse::kImport));
+  } catch (const Error&) {
+    return cache.type;
+  }
 }
 
-Task<void> import_into(const CachePlan& plan, std::optional<solve::ImportedCache>& out,
+Task<void> import_into(const CacheOptions& cache, std::optional<solve::ImportedCache>& out,
                        Workspace& workspace, progress::Sink& progress) {
   auto work = [&](InternalStep& step) -> Task<void> {
+    CachePlan const plan = parse_cache_plan(cache, CacheUse::kImport);
     out = co_await import_one(plan, workspace, step);
     if (!out) throw Error(ErrorKind::kNotFound, place_name(plan) + ": not found");
   };
   try {
-    co_await in_step<void>(progress, "importing cache manifest from " + place_name(plan), work);
+    co_await in_step<void>(progress, "importing cache manifest from " + import_name(cache), work);
   } catch (const Error& error) {
     if (error.kind() == ErrorKind::kCancelled) throw;
   }
@@ -166,16 +118,58 @@ Task<void> write_local(const CachePlan& plan, oci::ExportImage image, Workspace&
   co_await offload(workspace.runtime.pool(), write);
 }
 
-Task<void> export_one(const CachePlan& plan, const SolvedKeys& keys, Workspace& workspace,
+/// The configs last: they name what is there by then.
+Task<void> send_objects(const CachePlan& plan, const ops::CollectedCache& cache,
+                        Workspace& workspace, solve::StepSink& step) {
+  const ObjectPlace& place = *plan.objects;
+  auto const objects = open_objects(place, workspace);
+  std::vector<store::LayerChain> chains{cache.chain};
+  auto const blobs = open_layer_blobs(workspace, step, std::move(chains));
+  co_await ops::export_blobs(*objects, place.blobs_prefix, place.parallel, cache, *blobs, step);
+  std::string const config = ops::annotated_config(cache);
+  for (const std::string& name : place.written) {
+    std::string const status = "writing cache config " + name;
+    step.status(status, 0, 0, false);
+    co_await write_config(*objects, name, config);
+    step.status(status, 0, 0, true);
+  }
+}
+
+/// What has no room in the place's budget is left for another time: slow caches fail no build.
+Task<void> export_objects(const CachePlan& plan, const ops::CollectedCache& cache,
+                          Workspace& workspace, solve::StepSink& step) {
+  auto const begin = std::chrono::steady_clock::now();
+  auto const budget = plan.objects->budget;
+  if (!budget) {
+    co_await send_objects(plan, cache, workspace, step);
+    co_return;
+  }
+  try {
+    co_await with_timeout(send_objects(plan, cache, workspace, step), *budget);
+  } catch (const Error& error) {
+    bool const in_time = std::chrono::steady_clock::now() - begin < *budget;
+    if (in_time || error.kind() != ErrorKind::kUnavailable) throw;
+    step.warn("the cache was not exported within its timeout of " +
+              dockerfile::format_duration(*budget) +
+              ": what was sent is there for the next export; timeout=DURATION gives it more time");
+  }
+}
+
+Task<void> export_one(const CacheOptions& wanted, const SolvedKeys& keys, Workspace& workspace,
                       std::map<std::string, std::string>& response, solve::StepSink& step) {
+  CachePlan const plan = parse_cache_plan(wanted, CacheUse::kExport);
   step.status("preparing build cache for export", 0, 0, false);
   ops::SealRequest request = plan.seal;
-  request.leave_remote = plan.type == "registry";
+  request.leave_remote = plan.type != "local";
   ops::CollectedCache const cache = co_await ops::collect_cache(
       keys.records, {keys.results, plan.all}, std::move(request), workspace.sealer, step);
   step.status("preparing build cache for export", 0, 0, true);
   if (cache.config.layers.empty()) {
     step.status("skipping cache export for empty result", 0, 0, true);
+    co_return;
+  }
+  if (plan.objects) {
+    co_await export_objects(plan, cache, workspace, step);
     co_return;
   }
   oci::ExportImage const image =
@@ -193,9 +187,14 @@ Task<void> export_one(const CachePlan& plan, const SolvedKeys& keys, Workspace& 
       oci::describe(image.root.media_type, image.root.digest, image.root.text.size()));
 }
 
-std::string export_name(const CachePlan& plan) {
-  return plan.type == "registry" ? "exporting cache to registry"
-                                 : "exporting cache to client directory";
+/// What will be told in the cache's own step, and fail nothing, is no reason to build nothing.
+void check_cache(const CacheOptions& cache, CacheUse use) {
+  try {
+    (void)parse_cache_plan(cache, use);
+  } catch (const Error& error) {
+    bool const is_denied = error.kind() == ErrorKind::kDenied && use == CacheUse::kImport;
+    if (!is_denied && !ignores_errors(cache)) throw;
+  }
 }
 
 }  // namespace
@@ -203,20 +202,14 @@ std::string export_name(const CachePlan& plan) {
 void check_caches(const BuildOptions& options) {
   std::vector<CacheOptions> seen;
   for (const CacheOptions& cache : options.cache_exports) {
-    check_type(cache, true);
-    CachePlan const plan = parse_plan(cache);
-    if (plan.type == "local" && plan.directory.empty()) {
-      refuse("local cache exporter requires dest: dest=DIR");
-    }
+    check_cache(cache, CacheUse::kExport);
     if (std::ranges::find(seen, cache) != seen.end()) {
-      refuse("duplicate cache exports [" + cache.type + "]");
+      throw Error(ErrorKind::kInvalidInput, "duplicate cache exports [" + cache.type + "]");
     }
     seen.push_back(cache);
   }
   for (const CacheOptions& cache : options.cache_imports) {
-    check_type(cache, false);
-    CachePlan const plan = parse_plan(cache);
-    if (plan.type == "local" && plan.directory.empty()) refuse("local cache importer requires src: src=DIR");
+    check_cache(cache, CacheUse::kImport);
   }
 }
 
@@ -232,17 +225,16 @@ bool exports_cache(const BuildOptions& options) {
 Task<std::vector<solve::ImportedCache>> import_caches(const BuildOptions& options,
                                                       Workspace& workspace,
                                                       progress::Sink& progress) {
-  std::vector<std::pair<CachePlan, std::optional<solve::ImportedCache>>> caches;
-  for (const CacheOptions& cache : options.cache_imports) caches.emplace_back(parse_plan(cache), std::nullopt);
+  std::vector<std::optional<solve::ImportedCache>> caches(options.cache_imports.size());
   std::vector<std::size_t> indexes;
   for (std::size_t i = 0; i < caches.size(); ++i) indexes.push_back(i);
   auto work = [&](std::size_t i) {
-    return import_into(caches[i].first, caches[i].second, workspace, progress);
+    return import_into(options.cache_imports[i], caches[i], workspace, progress);
   };
   std::size_t const count = std::max<std::size_t>(1, indexes.size());
   co_await for_each_bounded(std::move(indexes), count, work);
   std::vector<solve::ImportedCache> imported;
-  for (auto& [plan, cache] : caches) {
+  for (auto& cache : caches) {
     if (cache) imported.push_back(*std::move(cache));
   }
   co_return imported;
@@ -252,15 +244,14 @@ Task<void> export_caches(const BuildOptions& options, const SolvedKeys& keys, Wo
                          progress::Sink& progress, std::map<std::string, std::string>& response) {
   for (const CacheOptions& cache : options.cache_exports) {
     if (cache.type == "inline") continue;
-    CachePlan const plan = parse_plan(cache);
     auto work = [&](InternalStep& step) {
-      return export_one(plan, keys, workspace, response, step);
+      return export_one(cache, keys, workspace, response, step);
     };
     try {
-      co_await in_step<void>(progress, export_name(plan), work);
+      co_await in_step<void>(progress, export_name(cache.type), work);
     } catch (const Error& error) {
       if (error.kind() == ErrorKind::kCancelled) throw;
-      if (!plan.ignore_error) throw error.with_context("failed to export cache");
+      if (!ignores_errors(cache)) throw error.with_context("failed to export cache");
     }
   }
 }

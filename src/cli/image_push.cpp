@@ -182,6 +182,11 @@ Task<void> push_names(std::vector<std::string> names, PushOptions options,
   }
 }
 
+std::unique_ptr<oci::LayerBlobs> open_layer_blobs(Workspace& workspace, solve::StepSink& step,
+                                                  std::vector<store::LayerChain> chains) {
+  return std::make_unique<StoreLayers>(workspace, step, chains);
+}
+
 Task<void> push_layer(PushOptions options, oci::Descriptor blob, store::LayerId id,
                       Workspace& workspace, solve::StepSink& step) {
   std::vector<store::LayerChain> const chains(1, store::LayerChain(1, id));

@@ -2,6 +2,7 @@
 
 /// A built image to registries.
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "core/solve/op.hpp"
 #include "core/store/types.hpp"
 #include "oci/export_image.hpp"
+#include "oci/push_image.hpp"
 #include "oci/spec/descriptor.hpp"
 
 namespace cobuild::cli {
@@ -29,5 +31,10 @@ Task<void> push_names(std::vector<std::string> names, PushOptions options,
 /// \throws Error.
 Task<void> push_layer(PushOptions options, oci::Descriptor blob, store::LayerId id,
                       Workspace& workspace, solve::StepSink& step);
+
+/// The blobs of the layers of `chains`, each fetched when it is opened and not here. `workspace` and
+/// `step` outlive it.
+[[nodiscard]] std::unique_ptr<oci::LayerBlobs> open_layer_blobs(
+    Workspace& workspace, solve::StepSink& step, std::vector<store::LayerChain> chains);
 
 }  // namespace cobuild::cli

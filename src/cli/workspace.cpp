@@ -22,8 +22,8 @@ void require_ca_file(const std::filesystem::path& file) {
                                         ": no such file (from --registry-ca or --config)");
 }
 
-registry::Options registry_options(const GlobalOptions& global,
-                                   const std::function<void(std::string_view)>& on_notice) {
+registry::Options read_registry_options(const GlobalOptions& global,
+                                        const std::function<void(std::string_view)>& on_notice) {
   registry::Options options;
   options.on_notice = [&on_notice](std::string_view text) {
     if (on_notice) on_notice(text);
@@ -97,8 +97,11 @@ Workspace::Workspace(Runtime& runtime_, const BuildOptions& options, const ops::
     : runtime(runtime_),
       secrets(options.secrets),
       ssh_agents(options.ssh),
-      make_insecure_client([this, global = options.global](const std::string& host) {
-        registry::Options insecure = registry_options(global, on_registry_notice);
+      registry_options([this, global = options.global] {
+        return read_registry_options(global, on_registry_notice);
+      }),
+      make_insecure_client([this](const std::string& host) {
+        registry::Options insecure = registry_options();
         registry::add_insecure_registry(host, insecure);
         return std::make_unique<registry::Client>(runtime.loop().get_executor(), runtime.pool(),
                                                   std::move(insecure));
@@ -106,7 +109,7 @@ Workspace::Workspace(Runtime& runtime_, const BuildOptions& options, const ops::
       store(store::Store::open(runtime.loop(), runtime.pool(), {options.global.root})),
       snapshotter(make_snapshotter(options.global)),
       registry(runtime.loop().get_executor(), runtime.pool(),
-               registry_options(options.global, on_registry_notice)),
+               registry_options()),
       sources(content_sources(options, registry, runtime.pool())),
       images(runtime.loop().get_executor(), *store, sources),
       fetcher(runtime.loop().get_executor(), runtime.pool(), *store, sources),

@@ -52,6 +52,8 @@ class Workspace {
   ops::SshAgents ssh_agents;
   /// Gets what registry::Options::on_notice says; empty until there is somebody to show it.
   std::function<void(std::string_view)> on_registry_notice;
+  /// What connections to registries and other services are told, made anew.
+  std::function<registry::Options()> registry_options;
   /// A client that takes any certificate, and plain HTTP, from `registry`: for pushes with
   /// registry.insecure, which say nothing about pulls.
   std::function<std::unique_ptr<registry::Client>(const std::string& registry)> make_insecure_client;

@@ -80,24 +80,6 @@ solve::ImportedCache from_image(const oci::Manifest& manifest, const std::string
   return to_imported(std::move(config), blobs, source);
 }
 
-void append(solve::ImportedCache& cache, solve::ImportedCache more) {
-  std::size_t const layers = cache.layers.size();
-  std::size_t const records = cache.records.size();
-  for (solve::ImportedLayer& layer : more.layers) {
-    if (layer.parent) *layer.parent += layers;
-    cache.layers.push_back(std::move(layer));
-  }
-  for (solve::ImportedRecord& record : more.records) {
-    for (auto& links : record.inputs) {
-      for (solve::CacheLink& link : links) link.record += records;
-    }
-    for (solve::ImportedResult& result : record.results) {
-      for (std::size_t& layer : result.layers) layer += layers;
-    }
-    cache.records.push_back(std::move(record));
-  }
-}
-
 Task<solve::ImportedCache> import_from_image(oci::ContentSource& source, const CachePlace& place,
                                              oci::Manifest manifest) {
   if (!manifest.config || manifest.layers.empty()) co_return solve::ImportedCache();
@@ -119,7 +101,7 @@ Task<solve::ImportedCache> import_from_index(oci::ContentSource& source, const C
     auto content = co_await source.fetch_manifest(std::move(reference));
     if (!content) continue;
     oci::Manifest manifest = oci::parse_manifest(content->bytes);
-    append(cache, co_await import_from_image(source, place, std::move(manifest)));
+    append_cache(cache, co_await import_from_image(source, place, std::move(manifest)));
   }
   co_return cache;
 }
@@ -206,6 +188,24 @@ solve::ImportedCache to_imported(oci::CacheConfig config, const std::vector<oci:
     cache.records.push_back(std::move(imported));
   }
   return cache;
+}
+
+void append_cache(solve::ImportedCache& cache, solve::ImportedCache more) {
+  std::size_t const layers = cache.layers.size();
+  std::size_t const records = cache.records.size();
+  for (solve::ImportedLayer& layer : more.layers) {
+    if (layer.parent) *layer.parent += layers;
+    cache.layers.push_back(std::move(layer));
+  }
+  for (solve::ImportedRecord& record : more.records) {
+    for (auto& links : record.inputs) {
+      for (solve::CacheLink& link : links) link.record += records;
+    }
+    for (solve::ImportedResult& result : record.results) {
+      for (std::size_t& layer : result.layers) layer += layers;
+    }
+    cache.records.push_back(std::move(record));
+  }
 }
 
 Task<std::optional<solve::ImportedCache>> import_cache(oci::ContentSource& source, CachePlace place,

@@ -42,6 +42,9 @@ Task<std::optional<solve::ImportedCache>> import_cache(oci::ContentSource& sourc
                                                const std::vector<oci::Descriptor>& blobs,
                                                const std::string& source);
 
+/// Adds the layers and records of `more`.
+void append_cache(solve::ImportedCache& cache, solve::ImportedCache more);
+
 /// What is to be exported, its blobs sealed.
 struct CollectedCache {
   oci::CacheConfig config;               ///< In F5.3.6's order, without annotations.

@@ -10,7 +10,10 @@
 
 #include "core/base/error.hpp"
 #include "oci/export_index.hpp"
+#include "oci/text_reader.hpp"
+#include "ops/object_cache.hpp"
 #include "registry/base64.hpp"
+#include "support/memory_objects.hpp"
 #include "support/run_task.hpp"
 
 namespace cobuild::test {
@@ -214,6 +217,118 @@ TEST(InlineCache, F10_77_OnlyWhatTheImageHas) {
   ASSERT_EQ(records[2].chains.size(), 1U);
   EXPECT_THAT(records[2].chains[0].layers, ElementsAre(1U));
   EXPECT_EQ(ops::make_inline_cache(cache, {layer("c")}), "");
+}
+
+// ---- caches as single objects
+
+oci::ImageLayer image_layer(const std::string& name) {
+  return {.diff_id = diff(name),
+          .blob_digest = blob(name),
+          .blob_bytes = static_cast<std::int64_t>(name.size()),
+          .media_type = "application/vnd.docker.image.rootfs.diff.tar.gzip",
+          .annotations = {},
+          .created_at = {},
+          .description = {}};
+}
+
+/// Layers whose blobs are their names.
+class NamedBlobs final : public oci::LayerBlobs {
+ public:
+  std::vector<std::string> repositories(const oci::Descriptor&, const std::string&) override {
+    return {};
+  }
+  Task<std::unique_ptr<oci::BlobReader>> open(oci::Descriptor layer) override {
+    for (const char* name : {"a", "bb"}) {
+      if (layer.digest == blob(name)) co_return std::make_unique<oci::TextReader>(name);
+    }
+    throw Error(ErrorKind::kNotFound, "no such blob");
+  }
+};
+
+ops::CollectedCache two_layers() {
+  ops::CollectedCache cache;
+  cache.config.layers = {{blob("a"), std::nullopt, std::nullopt}, {blob("bb"), 0, std::nullopt}};
+  cache.config.records = {record("r", {1})};
+  cache.layers = {image_layer("a"), image_layer("bb")};
+  return cache;
+}
+
+void export_to(MemoryObjects& objects) {
+  NamedBlobs blobs;
+  Quiet step;
+  ops::CollectedCache const cache = two_layers();
+  run(ops::export_blobs(objects, "blobs/", 2, cache, blobs, step));
+}
+
+solve::ImportedCache import_from(MemoryObjects& objects, std::vector<ops::ConfigObject> configs,
+                                 Quiet& step) {
+  solve::ImportedCache cache;
+  auto body = [&]() -> Task<void> {
+    cache = co_await ops::import_objects(objects, std::move(configs), "here", step);
+  };
+  run(body());
+  return cache;
+}
+
+TEST(ObjectCache, F5_3_3_GoesOutAndComesIn) {
+  MemoryObjects objects;
+  export_to(objects);
+  EXPECT_EQ(objects.objects.at("blobs/" + blob("bb").to_string()), "bb");
+  objects.objects["m/x"] = ops::annotated_config(two_layers());
+  objects.asked.clear();
+  Quiet step;
+  auto const cache = import_from(objects, {{"m/x"}}, step);
+  EXPECT_THAT(objects.asked, ElementsAre("read m/x")) << "and no layer";
+  EXPECT_THAT(step.said, HasSubstr("found 2 layers in cache"));
+  ASSERT_EQ(cache.records.size(), 1U);
+  EXPECT_EQ(cache.records[0].results.size(), 1U);
+  EXPECT_EQ(cache.layers.at(1).diff_id, diff("bb"));
+  EXPECT_EQ(cache.layers.at(1).blob.size, 2);
+  EXPECT_EQ(cache.layers.at(1).blob.media_type, "application/vnd.oci.image.layer.v1.tar+gzip");
+  EXPECT_EQ(cache.layers.at(1).parent, 0U);
+}
+
+TEST(ObjectCache, WhatIsThereIsNotSentAndWhatIsOldIsTouched) {
+  MemoryObjects objects;
+  export_to(objects);
+  objects.asked.clear();
+  export_to(objects);
+  EXPECT_THAT(objects.asked, testing::UnorderedElementsAre("find blobs/" + blob("a").to_string(),
+                                                           "find blobs/" + blob("bb").to_string()));
+  objects.old = true;
+  objects.asked.clear();
+  export_to(objects);
+  EXPECT_THAT(objects.asked, testing::Contains("touch blobs/" + blob("a").to_string()));
+}
+
+TEST(ObjectCache, SeveralConfigsAreOneCache) {
+  MemoryObjects objects;
+  objects.objects["i#1"] = "{}";
+  objects.objects["i#2"] = objects.objects["other"] = ops::annotated_config(two_layers());
+  Quiet step;
+  auto const cache = import_from(objects, {{"i#", true}, {"none"}, {"none#", true}, {"other"}}, step);
+  EXPECT_EQ(cache.records.size(), 2U);
+  EXPECT_EQ(cache.layers.size(), 4U);
+  EXPECT_EQ(cache.layers.at(3).parent, 2U);
+  EXPECT_EQ(import_from(objects, {{"none"}}, step).records.size(), 0U);
+  EXPECT_THAT(step.said, HasSubstr("no cache is there yet"));
+}
+
+TEST(ObjectCache, GarbageAndTooMuchOfItIsRefused) {
+  MemoryObjects objects;
+  objects.objects["m"] = "no JSON";
+  Quiet step;
+  auto const complaint = [&] {
+    try {
+      (void)import_from(objects, {{"m"}}, step);
+      return std::string("nothing is wrong");
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+  };
+  EXPECT_THAT(complaint(), HasSubstr("cache config m"));
+  objects.objects["m"] = std::string(ops::kCacheObjectBytesMax + 1, ' ');
+  EXPECT_THAT(complaint(), HasSubstr("is too large"));
 }
 
 }  // namespace

@@ -1,0 +1,41 @@
+# needs-npm: azurite@3.37.0
+# A cache in Azure's blob storage, as Azurite has it, which checks signatures and shared access signatures.
+source "$(dirname "$0")/object_caches.sh"
+for try in $(seq 20); do
+  port=$((20000 + RANDOM % 20000))
+  (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
+done
+mkdir "$WORK/azurite"
+KEY=$(printf 'a key of sixty-four bytes, more or less, which nobody else has......' | base64 -w0)
+AZURITE_ACCOUNTS="acct:$KEY" node "$E2E_SERVERS/azurite@3.37.0/node_modules/.bin/azurite-blob" --silent --disableTelemetry \
+  --location "$WORK/azurite" --blobHost 127.0.0.1 --blobPort "$port" >"$WORK/azurite.log" 2>&1 &
+SERVERS+=($!)
+eventually bash -c "exec 3<>/dev/tcp/127.0.0.1/$port"
+URL=http://127.0.0.1:$port/acct
+BOX=type=azblob,account_url=$URL,account_name=acct
+PLACE=$BOX,secret_access_key=$KEY,prefix=p
+PLACE_NAME=azblob:acct/buildkit-cache/p/
+ELSEWHERE=$BOX,secret_access_key=$KEY,container=elsewhere
+SECRET=$(printf 'another key' | base64)
+DENIED=$BOX,secret_access_key=$SECRET
+EXPORTING="exporting cache to Azure Blob Storage"
+object_cache_rounds
+
+# Several names, all of which are read; what there is to say may come from the environment.
+export BUILDKIT_AZURE_STORAGE_ACCOUNT_URL=$URL BUILDKIT_AZURE_STORAGE_ACCOUNT_NAME=acct BUILDKIT_AZURE_STORAGE_PREFIX=p
+ok build --cache-to "type=azblob,secret_access_key=$KEY,name=one,mode=max" "$CONTEXT"
+fresh_store
+ok build --cache-from "type=azblob,secret_access_key=$KEY,name=none;one" "$CONTEXT"
+all_cached
+
+# A shared access signature in the URL instead of the key.
+SIGNED=$(python3 "$WORK/bin/azure_sas.py" acct "$KEY")
+fresh_store
+ok build --cache-from "type=azblob,account_url=$URL?$SIGNED,name=one" "$CONTEXT"
+all_cached
+ok build --cache-from "type=azblob,account_url=$URL?${SIGNED/sig=/sig=X},name=one" "$CONTEXT"
+says_not "${SIGNED##*sig=}"
+
+# Nobody says who we are.
+fails build --cache-to "type=azblob,account_url=$URL" "$CONTEXT"
+says "no Azure credentials"

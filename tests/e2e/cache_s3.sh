@@ -1,0 +1,50 @@
+# needs-npm: s3rver@3.7.1
+# A cache in a bucket: s3rver checks the signatures that it gets.
+source "$(dirname "$0")/object_caches.sh"
+mkdir "$WORK/buckets"
+for try in $(seq 20); do
+  port=$((20000 + RANDOM % 20000))
+  (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
+done
+node "$E2E_SERVERS/s3rver@3.7.1/node_modules/.bin/s3rver" -d "$WORK/buckets" -a 127.0.0.1 -p "$port" \
+  --configure-bucket box >"$WORK/s3.log" 2>&1 &
+SERVERS+=($!)
+eventually bash -c "exec 3<>/dev/tcp/127.0.0.1/$port"
+BOX=type=s3,bucket=box,region=us-east-1,endpoint_url=http://127.0.0.1:$port,use_path_style=true
+KEYS=access_key_id=S3RVER,secret_access_key=S3RVER
+PLACE=$BOX,$KEYS,prefix=p/
+PLACE_NAME=s3:box/p/
+ELSEWHERE=$BOX,$KEYS,prefix=elsewhere/
+SECRET=Sesame7opens
+DENIED=$BOX,access_key_id=S3RVER,secret_access_key=$SECRET
+EXPORTING="exporting cache to Amazon S3"
+object_cache_rounds
+
+# Names and layouts as BuildKit has them.
+[ -e "$WORK/buckets/box/p/manifests/buildkit._S3rver_object" ] || fail "no manifest: $(find "$WORK/buckets")"
+ls "$WORK/buckets/box/p/blobs/" | grep -q '^sha256' || fail "no blobs"
+config="$WORK/buckets/box/p/manifests/buildkit._S3rver_object"
+json "$config" 'sorted(j["layers"][0]["annotations"])' | grep -qx "\['createdAt', 'diffID', 'mediaType', 'size'\]" || fail "no annotations"
+
+# Keys from the environment and from a profile; several names out, the first of them in.
+export AWS_REGION=us-east-1 AWS_BUCKET=box AWS_EC2_METADATA_DISABLED=true
+NAMED=type=s3,endpoint_url=http://127.0.0.1:$port,use_path_style=true,name=one\;two
+fails build --cache-to "$NAMED" "$CONTEXT"
+says "no AWS credentials"
+AWS_ACCESS_KEY_ID=S3RVER AWS_SECRET_ACCESS_KEY=S3RVER ok build --cache-to "$NAMED" "$CONTEXT"
+mkdir -p "$HOME/.aws"
+printf '[s3rver]\naws_access_key_id = S3RVER\naws_secret_access_key = S3RVER\n' >"$HOME/.aws/credentials"
+fresh_store
+AWS_PROFILE=s3rver ok build --cache-from "$NAMED" -o "type=local,dest=$WORK/files3" "$CONTEXT"
+equal "$(cat "$WORK/files3/y")" tool
+cmp "$WORK/buckets/box/manifests/one._S3rver_object" "$WORK/buckets/box/manifests/two._S3rver_object"
+
+# touch_refresh: what is old is made new by a copy on itself.
+touch -d '3 days ago' "$WORK/buckets/box/p/blobs/"*
+ok build --cache-to "$PLACE,mode=max" "$CONTEXT"
+says_not "writing layer"
+[ -z "$(find "$WORK/buckets/box/p/blobs" -name '*_object' -mtime +1)" ] || fail "blobs are as old as they were"
+
+# What is no place is told at once.
+fails build --cache-to type=s3,region=us-east-1,endpoint_url=:// "$CONTEXT"
+one_error

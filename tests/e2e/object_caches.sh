@@ -1,0 +1,62 @@
+# What all caches that are kept as objects must do; sourced by their cases, which set PLACE (type and attributes),
+# ELSEWHERE (the same, where nothing is), DENIED (the same, with a secret that is not right), SECRET, and EXPORTING.
+source "$(dirname "$0")/lib.sh"
+with_busybox
+echo a >"$CONTEXT/a.txt"
+dockerfile <<DF
+$BASE
+FROM base AS tool
+RUN echo tool > /tool; dd if=/dev/urandom of=/large bs=1M count=20 2>/dev/null
+COPY a.txt /w/
+FROM base
+ARG X=1
+RUN echo \$X > /x
+COPY --from=tool /tool /large /t/
+COPY --link a.txt /l/
+RUN cat /t/tool > /y
+DF
+stores=0
+fresh_store() { STORE=$WORK/store.$((++stores)); }
+layers_here() { find "$STORE/blobs" -type f 2>/dev/null | wc -l; }
+
+object_cache_rounds() {
+  # Out, and in again: nothing runs, and nothing but the config is read.
+  ok build --cache-to "$PLACE,mode=max" -o "type=local,dest=$WORK/files0" "$CONTEXT"
+  says "$EXPORTING"
+  says "preparing build cache for export"
+  says "writing layer sha256:"
+  fresh_store
+  ok build --cache-from "$PLACE" "$CONTEXT"
+  all_cached
+  says "importing cache manifest from ${PLACE_NAME}"
+  matches "found [0-9]+ layers in cache"
+  equal "$(layers_here)" 0
+  # What is read then is what was made, and only that is fetched.
+  ok build --cache-from "$PLACE" -o "type=local,dest=$WORK/files1" "$CONTEXT"
+  all_cached
+  diff -r "$WORK/files0" "$WORK/files1"
+  fresh_store
+  ok build --cache-from "$PLACE" --build-arg X=2 -o "type=local,dest=$WORK/files2" "$CONTEXT"
+  equal "$(cat "$WORK/files2/x" "$WORK/files2/y")" "2
+tool"
+  cmp "$WORK/files0/t/large" "$WORK/files2/t/large"
+
+  # What is there is not sent again; a cache goes from place to place without being fetched.
+  fresh_store
+  ok build --cache-from "$PLACE" --cache-to "$PLACE,mode=max" "$CONTEXT"
+  all_cached
+  says_not "writing layer"
+  equal "$(layers_here)" 0
+
+  # Nothing there yet, and no right to look: neither fails a build. Exports do, unless that is ignored.
+  fresh_store
+  ok build --cache-from "$ELSEWHERE" "$CONTEXT"
+  says "no cache is there yet"
+  ok build --cache-from "$DENIED" "$CONTEXT"
+  ok build --cache-to "$DENIED,ignore-error=true" "$CONTEXT"
+  says_not "$SECRET"
+  fails build --cache-to "$DENIED" "$CONTEXT"
+  one_error
+  says_not "$SECRET"
+  says "failed to export cache"
+}
