@@ -84,7 +84,7 @@ std::map<std::string, std::string> find_aws_profile(std::string_view text,
     }
     std::size_t const equals = line.find('=');
     bool const nested = whole.front() == ' ' || whole.front() == '\t';  // as under "s3 ="
-    if (!inside || nested || equals == std::string_view::npos) continue;
+    if (!inside || nested || equals == std::string_view::npos || equals == 0) continue;
     found[lower(trim(line.substr(0, equals)))] = std::string(trim(line.substr(equals + 1)));
   }
   return found;

@@ -67,7 +67,7 @@ RetryPolicy once() {
   return policy;
 }
 
-Task<Request> copied(const Request& request) { co_return request; }
+Task<Request> copied(Request request) { co_return request; }
 
 std::string form(std::initializer_list<std::pair<std::string_view, std::string_view>> fields) {
   std::string text;

@@ -133,7 +133,7 @@ class Cache final : public GithubCache {
   std::map<std::string, std::string> urls_;  ///< Of objects that were found.
 };
 
-Task<Request> copied(const Request& request) { co_return request; }
+Task<Request> copied(Request request) { co_return request; }
 
 Request Cache::to_service(Method method, const std::string& path) const {
   Request request;
@@ -212,7 +212,7 @@ Task<void> Cache::read(std::string name, std::uint64_t offset, std::uint64_t len
     auto make = [&](const std::string& range) {
       Request ranged = request;
       if (!range.empty()) ranged.headers.add("Range", range);
-      return copied(ranged);
+      return copied(std::move(ranged));
     };
     auto const answer = co_await calls_.read(make, ByteRange{offset, length}, sink);
     if (!answer) co_return;
@@ -294,7 +294,7 @@ Task<bool> Cache::create(std::string name, std::uint64_t size, oci::OpenBlob ope
       request.url = with_query(url, call.query);
       request.headers = call.headers;
       request.headers.add("x-ms-version", kAzureVersion);
-      return copied(request);
+      return copied(std::move(request));
     };
     co_await put_azure_blob(calls_, parts_, prepare, size, std::move(open));
   } else {

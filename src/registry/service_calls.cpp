@@ -167,7 +167,12 @@ Task<Answer> ServiceCalls::read_answer(Sent sent) {
                 .status = sent.response->status(),
                 .headers = sent.response->headers(),
                 .body = {}};
-  answer.body = co_await read_body(*sent.response, kAnswerBytesMax);
+  // An answer to HEAD has no body, whatever length it announces.
+  if (sent.method == Method::kHead) {
+    (void)co_await sent.response->read();
+  } else {
+    answer.body = co_await read_body(*sent.response, kAnswerBytesMax);
+  }
   co_return answer;
 }
 

@@ -51,14 +51,15 @@ std::unique_ptr<oci::ObjectStore> s3(World& world, bool with_keys = true) {
 }
 
 Task<void> s3_finds(World& world) {
-  world.here.when("HEAD", "/box/p/a%3Ab",
-                  reply(200, "", {{"Last-Modified", "Tue, 14 Nov 2023 00:00:00 GMT"}}));
+  Reply large = reply(200, "", {{"Last-Modified", "Tue, 14 Nov 2023 00:00:00 GMT"}});
+  large.announced = 20'000'000;
+  world.here.when("HEAD", "/box/p/a%3Ab", large);
   world.here.when("HEAD", "/box/p/old",
                   reply(200, "", {{"Last-Modified", "Sun, 12 Nov 2023 00:00:00 GMT"}}));
   world.here.when("HEAD", "/box/p/none", reply(404));
   auto const store = s3(world);
   auto const found = co_await store->find("a:b");
-  EXPECT_TRUE(found && found->name == "a:b" && !found->is_old);
+  EXPECT_TRUE(found && found->name == "a:b" && found->size == 20'000'000 && !found->is_old);
   auto const old = co_await store->find("old");
   EXPECT_TRUE(old && old->is_old);
   EXPECT_FALSE(co_await store->find("none"));
