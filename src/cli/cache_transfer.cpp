@@ -41,7 +41,7 @@ std::unique_ptr<oci::ObjectStore> open_objects(const ObjectPlace& place, Workspa
 Task<solve::ImportedCache> import_from_objects(const CachePlan& plan, Workspace& workspace,
                                                solve::StepSink& step) {
   std::shared_ptr<oci::ObjectStore> const objects = open_objects(*plan.objects, workspace);
-  std::string const name = source_name(plan.type, plan.objects->name);
+  std::string const name = source_name(plan.type, plan.objects->identity);
   workspace.sources.layouts.insert_or_assign(
       name, std::make_shared<oci::ObjectSource>(objects, plan.objects->blobs_prefix));
   auto cache = co_await ops::import_objects(*objects, plan.objects->read,

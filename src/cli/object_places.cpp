@@ -129,9 +129,11 @@ registry::S3Settings parse_s3(const Attributes& attributes) {
 ObjectPlace s3_place(const Attributes& attributes) {
   registry::S3Settings s3 = parse_s3(attributes);
   std::string const configs = attributes.text("manifests_prefix", "manifests/");
+  std::string const blobs = attributes.text("blobs_prefix", "blobs/");
   ObjectPlace place{.name = "s3:" + s3.bucket + "/" + s3.prefix,
+                    .identity = registry::s3_url(s3, s3.prefix + blobs).to_string(),
                     .settings = s3,
-                    .blobs_prefix = attributes.text("blobs_prefix", "blobs/"),
+                    .blobs_prefix = blobs,
                     .read = {},
                     .written = {},
                     .parallel = s3.parallel,
@@ -176,10 +178,13 @@ ObjectPlace azblob_place(const Attributes& attributes) {
       attributes.find("prefix", "BUILDKIT_AZURE_STORAGE_PREFIX").value_or(""), ""));
   azure.account_key = Secret(attributes.text("secret_access_key"));
   std::string const configs = attributes.text("manifests_prefix", "manifests");
+  std::string const blobs = with_slash(go_path::join(attributes.text("blobs_prefix", "blobs"), ""));
+  std::string const box = azure.account_name + "/" + azure.container + "/" + azure.prefix;
   ObjectPlace place{
-      .name = "azblob:" + azure.account_name + "/" + azure.container + "/" + azure.prefix,
+      .name = "azblob:" + box,
+      .identity = parsed.authority() + " " + box + blobs,
       .settings = azure,
-      .blobs_prefix = with_slash(go_path::join(attributes.text("blobs_prefix", "blobs"), "")),
+      .blobs_prefix = blobs,
       .read = {},
       .written = {},
       .budget = attributes.duration("timeout")};
@@ -228,6 +233,7 @@ ObjectPlace github_place(const Attributes& attributes) {
   if (auto const api = attributes.variable("GITHUB_API_URL")) github.api_url = *api;
   std::string const scope = attributes.text("scope", kDefaultName);
   ObjectPlace place{.name = "gha:" + scope,
+                    .identity = "gha",
                     .settings = github,
                     .blobs_prefix = "buildkit-blob-1-",
                     .read = {},

@@ -28,7 +28,8 @@
 namespace cobuild::cli {
 
 struct ObjectPlace {
-  std::string name;  ///< As it is shown: "s3:bucket/prefix". Without secrets.
+  std::string name;      ///< As it is shown: "s3:bucket/prefix". Without secrets.
+  std::string identity;  ///< Where its blobs are: the same for all caches that share them.
   std::variant<registry::S3Settings, registry::AzblobSettings, registry::GithubSettings> settings;
   std::string blobs_prefix;                 ///< Before the digest of a layer.
   std::vector<ops::ConfigObject> read;      ///< Configs that an import looks at.

@@ -70,8 +70,8 @@ constexpr std::array kBuildFlags = {
     Flag{"compress", 0, FlagKind::kSwitch, "", ""},
     Flag{"provenance", 0, FlagKind::kValue, "", ""},  // Only "false" is accepted.
     Flag{"sbom", 0, FlagKind::kValue, "", ""},
-    Flag{"cache-from", 0, FlagKind::kValue, "SPEC", "take steps from a cache: NAME, type=registry,ref=NAME, type=local,src=DIR"},
-    Flag{"cache-to", 0, FlagKind::kValue, "SPEC", "export the cache: type=registry,ref=NAME,mode=max, type=local,dest=DIR, type=inline"},
+    Flag{"cache-from", 0, FlagKind::kValue, "SPEC", "take steps from a cache: NAME, type=registry,ref=NAME, type=local,src=DIR; gha, s3, azblob"},
+    Flag{"cache-to", 0, FlagKind::kValue, "SPEC", "export the cache: type=registry,ref=NAME,mode=max, type=local,dest=DIR, type=inline; gha, s3, azblob"},
     Flag{"import-cache", 0, FlagKind::kValue, "SPEC", "buildctl's --cache-from"},
     Flag{"export-cache", 0, FlagKind::kValue, "SPEC", "buildctl's --cache-to"},
     Flag{"attest", 0, FlagKind::kRefused, "", kNotYet},
