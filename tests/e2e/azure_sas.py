@@ -9,7 +9,7 @@ import urllib.parse
 
 account, key = sys.argv[1:]
 version, services, types, permissions, expiry, protocol = "2020-10-02", "b", "sco", "rwdlac", "2049-01-01T00:00:00Z", "https,http"
-text = "\n".join([account, permissions, services, types, "", expiry, "", protocol, version, "", ""])
+text = "\n".join([account, permissions, services, types, "", expiry, "", protocol, version, ""])
 signature = base64.b64encode(hmac.new(base64.b64decode(key), text.encode(), hashlib.sha256).digest())
 fields = {"sv": version, "ss": services, "srt": types, "sp": permissions, "se": expiry, "spr": protocol, "sig": signature}
 print(urllib.parse.urlencode(fields))

@@ -1,16 +1,13 @@
 # needs-npm: azurite@3.37.0
 # A cache in Azure's blob storage, as Azurite has it, which checks signatures and shared access signatures.
 source "$(dirname "$0")/object_caches.sh"
-for try in $(seq 20); do
-  port=$((20000 + RANDOM % 20000))
-  (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
-done
+choose_port
 mkdir "$WORK/azurite"
 KEY=$(printf 'a key of sixty-four bytes, more or less, which nobody else has......' | base64 -w0)
 AZURITE_ACCOUNTS="acct:$KEY" node "$E2E_SERVERS/azurite@3.37.0/node_modules/.bin/azurite-blob" --silent --disableTelemetry \
   --location "$WORK/azurite" --blobHost 127.0.0.1 --blobPort "$port" >"$WORK/azurite.log" 2>&1 &
 SERVERS+=($!)
-eventually bash -c "exec 3<>/dev/tcp/127.0.0.1/$port"
+await_port "$WORK/azurite.log"
 URL=http://127.0.0.1:$port/acct
 BOX=type=azblob,account_url=$URL,account_name=acct
 PLACE=$BOX,secret_access_key=$KEY,prefix=p

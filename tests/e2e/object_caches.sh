@@ -15,6 +15,25 @@ COPY --from=tool /tool /large /t/
 COPY --link a.txt /l/
 RUN cat /t/tool > /y
 DF
+# Sets $port to one that is free.
+choose_port() {
+  local try
+  for try in $(seq 20); do
+    port=$((20000 + RANDOM % 20000))
+    (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || return 0
+  done
+  fail "no free port"
+}
+# Waits for the server on $port, which may have very much to load first; $1 is its log.
+await_port() {
+  local try
+  for try in $(seq 600); do
+    (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && return 0
+    sleep 0.2
+  done
+  cat "$1" >&2
+  fail "nothing listens on $port"
+}
 stores=0
 fresh_store() { STORE=$WORK/store.$((++stores)); }
 layers_here() { find "$STORE/blobs" -type f 2>/dev/null | wc -l; }
