@@ -194,8 +194,19 @@ Task<void> close_view(asio::thread_pool& pool, ViewedTree& viewed) {
   co_await offload(pool, close);
 }
 
+/// Notes which files the digest is of, about the last of the layers that they are in.
+Task<Digest> digest_and_list(asio::thread_pool& pool, store::Store& store, store::LayerId last,
+                             FileTree& tree, const Selectors& selectors) {
+  Digest const digest = co_await digest_of_tree(pool, nullptr, tree, selectors);
+  auto list = [&tree, &selectors] { return encode(ContentHash(tree).list(selectors)); };
+  std::string const text = co_await offload(pool, list);
+  store.put_layer_note(last, solve::file_list_note(digest), text);
+  co_return digest;
+}
+
 Task<Digest> digest_of_view(Services services, store::LayerChain chain, Selectors selectors,
                             solve::StepSink& step) {
+  store::LayerId const last = chain.back();
   auto directories = co_await services.files.directories(std::move(chain), step);
   store::Snapshotter& snapshotter = services.snapshotter;
   auto open = [&snapshotter, &directories] {
@@ -204,8 +215,9 @@ Task<Digest> digest_of_view(Services services, store::LayerChain chain, Selector
     return viewed;
   };
   ViewedTree viewed = co_await offload(services.pool, open);
-  co_return co_await with_cleanup(digest_of_tree(services.pool, nullptr, *viewed.tree, selectors),
-                                  close_view(services.pool, viewed));
+  co_return co_await with_cleanup(
+      digest_and_list(services.pool, services.store, last, *viewed.tree, selectors),
+      close_view(services.pool, viewed));
 }
 
 Task<Digest> digest_of_layers(Services services, store::LayerChain chain, Selectors selectors,
@@ -257,6 +269,19 @@ Task<Digest> content_digest(Services services, std::vector<ContentSelector> sele
   auto describe = [&name] { return "failed to calculate checksum of ref " + name; };
   co_return co_await in_context(
       digest_of_input(services, std::move(selectors), std::move(input), step), describe);
+}
+
+Task<std::optional<solve::FileList>> list_content(Services services,
+                                                  std::vector<ContentSelector> selectors,
+                                                  solve::Result input) {
+  auto const local = std::dynamic_pointer_cast<const LocalTree>(input.unstored);
+  if (!local) co_return std::nullopt;
+  if (selectors.empty()) selectors.emplace_back();
+  auto const slot = co_await local->exclusive().acquire();
+  auto list = [&tree = local->tree(), &selectors] {
+    return std::optional(ContentHash(tree).list(selectors));
+  };
+  co_return co_await offload(services.pool, list);
 }
 
 }  // namespace cobuild::ops

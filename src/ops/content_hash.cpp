@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <deque>
 #include <functional>
+#include <utility>
 
 #include "core/base/error.hpp"
 #include "core/base/go_path.hpp"
@@ -120,6 +122,13 @@ void hash_xattrs(const FileTree& tree, const Xattrs& xattrs, DigestWriter& write
     writer.write(name);
     writer.write(value);
   }
+}
+
+/// Enough to tell files apart in a list.
+[[nodiscard]] std::uint32_t short_digest(const Digest& digest) {
+  std::uint32_t value = 0;
+  for (std::size_t i = 0; i < sizeof value; ++i) value = value << 8 | digest.bytes()[i];
+  return value;
 }
 
 }  // namespace
@@ -362,6 +371,66 @@ Digest ContentHash::digest_of(const ContentSelector& selector) {
     writer.write(digest_of_one(one).to_string());
   }
   return writer.finish();
+}
+
+void ContentHash::list_one(const FileTree::Entry& entry, solve::FileList& list) const {
+  solve::ListedFile file;
+  file.path = tree_.path_of(entry).substr(1);
+  file.mode = static_cast<std::uint16_t>(entry.mode);
+  if (!entry.is_directory()) {
+    file.size = static_cast<std::uint32_t>(entry.size);
+    file.time = static_cast<std::uint32_t>(nanoseconds(entry.modified));
+    if (entry.header_digest) file.digest = short_digest(*entry.header_digest);
+  }
+  list.files.push_back(std::move(file));
+}
+
+/// Broad rather than deep, so that what is summed up is what lies furthest below.
+void ContentHash::list_below(FileTree::Entry& top, solve::FileList& list) {
+  std::deque<std::pair<FileTree::Entry*, std::size_t>> directories;
+  auto const add = [&](FileTree::Entry& entry) {
+    if (entry.is_directory()) directories.emplace_back(&entry, list.files.size());
+    list_one(entry, list);
+  };
+  add(top);
+  for (; !directories.empty(); directories.pop_front()) {
+    auto const [directory, place] = directories.front();
+    const std::vector<FileTree::Entry*>& entries = tree_.list(*directory);
+    if (list.files.size() + entries.size() > solve::kListedFilesMax) {
+      list.files[place].whole = true;
+      list.files[place].digest = short_digest(subtree_of(*directory));
+      continue;
+    }
+    for (FileTree::Entry* const entry : entries) add(*entry);
+  }
+}
+
+solve::FileList ContentHash::list(const std::vector<ContentSelector>& selectors) {
+  solve::FileList list;
+  for (const ContentSelector& selector : selectors) {
+    ContentSelector wanted = selector;
+    wanted.path = go_path::join("/", selector.path);
+    if (!wanted.has_wildcard_or_filters()) {
+      FileTree::Entry* const entry = tree_.find(key_path(wanted.path), wanted.follow_links);
+      if (entry != nullptr) list_below(*entry, list);
+      continue;
+    }
+    Selection selection(tree_, wanted);
+    selection.run();
+    for (const Included& one : selection.included()) {
+      if (list.files.size() >= solve::kListedFilesMax) list.complete = false;
+      if (list.complete) list_one(*one.entry, list);
+    }
+  }
+  auto const by_path = [](const solve::ListedFile& a, const solve::ListedFile& b) {
+    return a.path < b.path;
+  };
+  std::sort(list.files.begin(), list.files.end(), by_path);
+  auto const same_path = [](const solve::ListedFile& a, const solve::ListedFile& b) {
+    return a.path == b.path;
+  };
+  list.files.erase(std::unique(list.files.begin(), list.files.end(), same_path), list.files.end());
+  return list;
 }
 
 Digest ContentHash::combine(const std::vector<Digest>& digests) {

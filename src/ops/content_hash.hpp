@@ -5,6 +5,7 @@
 /// Files are hashed once: the digests of a local directory's files are remembered in the store
 /// under their inode, size and times, those of a ref under its layers.
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,9 @@ class ContentHash {
   [[nodiscard]] const std::vector<FileTree::Entry*>& missing() const noexcept { return missing_; }
   void forget_missing() { missing_.clear(); }
 
+  /// What all of `selectors` name; their digests have been asked for, and nothing is missing.
+  [[nodiscard]] solve::FileList list(const std::vector<ContentSelector>& selectors);
+
   /// Of all selections together: what content_digest returns.
   [[nodiscard]] static Digest combine(const std::vector<Digest>& digests);
 
@@ -48,10 +52,18 @@ class ContentHash {
   [[nodiscard]] Digest header_of(FileTree::Entry& entry);
   [[nodiscard]] Digest subtree_of(FileTree::Entry& entry);
   [[nodiscard]] Digest plain(std::string_view path, bool follow_links);
+  void list_one(const FileTree::Entry& entry, solve::FileList& list) const;
+  void list_below(FileTree::Entry& top, solve::FileList& list);
 
   FileTree& tree_;
   std::vector<FileTree::Entry*> missing_;
 };
+
+/// What `selectors`, those of a content_digest before, name of a local directory; nullopt for
+/// layers: their list is a note about the last of them (\see solve::file_list_note).
+Task<std::optional<solve::FileList>> list_content(Services services,
+                                                  std::vector<ContentSelector> selectors,
+                                                  solve::Result input);
 
 /// The digest of one entry by itself: its header (F2.6.12, F2.6.13), and for a regular file its
 /// bytes. A file of the user's that has grown since it was listed counts as it is now, and its

@@ -14,6 +14,7 @@
 #include "core/base/error.hpp"
 #include "ops/copy_tree.hpp"
 #include "ops/local_source.hpp"
+#include "ops/op_description.hpp"
 #include "ops/op_digest.hpp"
 #include "ops/stoppable.hpp"
 
@@ -201,6 +202,8 @@ class DiffOp final : public solve::Op {
     }
     co_return results;
   }
+
+  [[nodiscard]] solve::OpDescription describe() const override { return ops::describe(*vertex_); }
 
   [[nodiscard]] bool takes_slot() const override { return false; }
 

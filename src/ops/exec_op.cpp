@@ -14,6 +14,7 @@
 #include "ops/content_hash.hpp"
 #include "ops/exec_mounts.hpp"
 #include "ops/local_source.hpp"
+#include "ops/op_description.hpp"
 #include "ops/op_digest.hpp"
 #include "ops/user_lookup.hpp"
 
@@ -57,6 +58,12 @@ class ExecOp final : public solve::Op {
   Task<Digest> content_digest(std::size_t index, solve::Result input,
                               solve::StepSink& step) override {
     co_return co_await ops::content_digest(services_, key_.selectors.at(index), std::move(input), step);
+  }
+
+  [[nodiscard]] solve::OpDescription describe() const override { return ops::describe(*vertex_); }
+
+  Task<std::optional<solve::FileList>> read_files(std::size_t index, solve::Result input) override {
+    co_return co_await list_content(services_, key_.selectors.at(index), std::move(input));
   }
 
   Task<std::vector<solve::Result>> run(std::vector<solve::Result> inputs,

@@ -20,6 +20,7 @@
 #include "ops/file_actions.hpp"
 #include "ops/local_source.hpp"
 #include "ops/made_on_scratch.hpp"
+#include "ops/op_description.hpp"
 #include "ops/op_digest.hpp"
 #include "ops/stoppable.hpp"
 #include "ops/user_lookup.hpp"
@@ -418,6 +419,13 @@ class FileOp final : public solve::Op {
     OpKey key = op_key(*vertex_);
     co_return co_await ops::content_digest(services_, std::move(key.selectors.at(index)),
                                            std::move(input), step);
+  }
+
+  [[nodiscard]] solve::OpDescription describe() const override { return ops::describe(*vertex_); }
+
+  Task<std::optional<solve::FileList>> read_files(std::size_t index, solve::Result input) override {
+    OpKey key = op_key(*vertex_);
+    co_return co_await list_content(services_, std::move(key.selectors.at(index)), std::move(input));
   }
 
   Task<std::vector<solve::Result>> run(std::vector<solve::Result> inputs,

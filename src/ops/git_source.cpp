@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "core/base/error.hpp"
-#include "ops/go_json.hpp"
+#include "core/base/git_url.hpp"
 #include "ops/op_digest.hpp"
 
 namespace cobuild::ops {
@@ -17,18 +17,21 @@ class GitSource final : public solve::Op {
 
   Task<std::vector<solve::CacheMap>> cache_maps(solve::StepSink&) override {
     revision_ = co_await repositories_.resolve(request_);
-    std::string ingredients = "{\"git\":";
-    append_go_json_string(ingredients, request_.remote + "#" + revision_->checksum);
-    ingredients += '}';
     std::vector<solve::CacheMap> maps;
     maps.push_back({.op = source_digest(git_key(request_, *revision_)),
-                    .dependencies = {},
-                    .ingredients = std::move(ingredients)});
+                    .dependencies = {}});
     co_return maps;
   }
 
   Task<Digest> content_digest(std::size_t, solve::Result, solve::StepSink&) override {
     throw Error(ErrorKind::kInternal, "a repository has no inputs");
+  }
+
+  [[nodiscard]] solve::OpDescription describe() const override {
+    solve::OpDescription what{.kind = "git", .arguments = {}, .variables = {}, .mounts = {}, .settings = {}};
+    what.settings["repository"] = redact_credentials(request_.remote);
+    what.settings["commit"] = revision_->checksum;
+    return what;
   }
 
   Task<std::vector<solve::Result>> run(std::vector<solve::Result>, solve::StepSink& step) override {

@@ -1,10 +1,10 @@
 #include "ops/http_source.hpp"
 
+#include <optional>
 #include <utility>
 
 #include "core/base/error.hpp"
 #include "core/base/git_url.hpp"
-#include "ops/go_json.hpp"
 #include "ops/op_digest.hpp"
 
 namespace cobuild::ops {
@@ -18,17 +18,23 @@ class HttpSource final : public solve::Op {
   Task<std::vector<solve::CacheMap>> cache_maps(solve::StepSink& step) override {
     std::string key;
     if (request_.checksum) {
+      digest_ = request_.checksum;
       key = http_key(request_, http_filename(request_, ""), *request_.checksum, "");
     } else {
       HttpFile const file = co_await files_.fetch(request_, step);
+      digest_ = file.digest;
       key = http_key(request_, file.filename, file.digest, file.last_modified);
     }
-    std::string ingredients = "{\"url\":";
-    append_go_json_string(ingredients, redact_credentials(request_.url));
-    ingredients += '}';
     std::vector<solve::CacheMap> maps;
-    maps.push_back({.op = source_digest(key), .dependencies = {}, .ingredients = std::move(ingredients)});
+    maps.push_back({.op = source_digest(key), .dependencies = {}});
     co_return maps;
+  }
+
+  [[nodiscard]] solve::OpDescription describe() const override {
+    solve::OpDescription what{.kind = "http", .arguments = {}, .variables = {}, .mounts = {}, .settings = {}};
+    what.settings["URL"] = redact_credentials(request_.url);
+    what.settings["digest"] = digest_->to_string();
+    return what;
   }
 
   Task<Digest> content_digest(std::size_t, solve::Result, solve::StepSink&) override {
@@ -45,6 +51,7 @@ class HttpSource final : public solve::Op {
  private:
   HttpFiles& files_;
   HttpRequest request_;
+  std::optional<Digest> digest_;  ///< Of the file.
 };
 
 }  // namespace

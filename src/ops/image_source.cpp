@@ -5,6 +5,7 @@
 #include "core/base/chain_id.hpp"
 #include "ops/images.hpp"
 #include "ops/layer_forms.hpp"
+#include "ops/op_description.hpp"
 #include "ops/op_digest.hpp"
 
 namespace cobuild::ops {
@@ -89,6 +90,14 @@ class ImageSource final : public solve::Op {
     throw Error(ErrorKind::kInternal, "an image has no inputs");
   }
 
+  [[nodiscard]] solve::OpDescription describe() const override {
+    solve::OpDescription what{.kind = "image", .arguments = {}, .variables = {}, .mounts = {}, .settings = {}};
+    what.settings["image"] = request_.reference.substr(0, request_.reference.find('@'));
+    what.settings["digest"] = image_->manifest_digest.to_string();
+    what.settings["platform"] = platform_text(vertex_->op.platform());
+    return what;
+  }
+
   /// Names the layers; none is fetched.
   Task<std::vector<solve::Result>> run(std::vector<solve::Result>, solve::StepSink&) override {
     if (!image_) image_ = co_await resolve();
@@ -104,7 +113,7 @@ class ImageSource final : public solve::Op {
 
  private:
   [[nodiscard]] solve::CacheMap make_map(const std::string& key) const {
-    return solve::CacheMap{source_digest(key), {}, "{\"image\":\"" + request_.reference + "\"}"};
+    return solve::CacheMap{source_digest(key), {}};
   }
 
   Task<ResolvedImage> resolve() {

@@ -62,7 +62,7 @@ class LocalSource final : public solve::Op {
                                      : process_session();
     std::vector<solve::CacheMap> maps;
     maps.push_back(
-        {.op = source_digest(local_key(source(), session)), .dependencies = {}, .ingredients = {}});
+        {.op = source_digest(local_key(source(), session)), .dependencies = {}});
     co_return maps;
   }
 

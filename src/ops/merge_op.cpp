@@ -4,6 +4,7 @@
 
 #include "core/base/error.hpp"
 #include "ops/local_source.hpp"
+#include "ops/op_description.hpp"
 #include "ops/op_digest.hpp"
 
 namespace cobuild::ops {
@@ -42,6 +43,8 @@ class MergeOp final : public solve::Op {
     co_return results;
   }
 
+  [[nodiscard]] solve::OpDescription describe() const override { return ops::describe(*vertex_); }
+
   [[nodiscard]] bool takes_slot() const override { return false; }
 
  private:
@@ -75,6 +78,8 @@ class PassthroughOp final : public solve::Op {
     }
     co_return results;
   }
+
+  [[nodiscard]] solve::OpDescription describe() const override { return ops::describe(*vertex_); }
 
   [[nodiscard]] bool takes_slot() const override { return false; }
 

@@ -61,7 +61,7 @@ void append_platform(std::string& json, const pb::Platform& platform) {
 
 /// A key with plain dependencies.
 [[nodiscard]] OpKey plain_key(const Digest& op, const llb::Vertex& vertex) {
-  OpKey key{.map = {.op = op, .dependencies = {}, .ingredients = {}}, .selectors = {}};
+  OpKey key{.map = {.op = op, .dependencies = {}}, .selectors = {}};
   key.map.dependencies.resize(vertex.inputs.size());
   key.selectors.resize(vertex.inputs.size());
   return key;
@@ -76,28 +76,6 @@ void append_platform(std::string& json, const pb::Platform& platform) {
   if (cache.id() == mount.dest()) return true;
   std::size_t const slash = cache.id().find('/');
   return slash != std::string::npos && cache.id().substr(slash + 1) == mount.dest();
-}
-
-/// The part of an exec that decides its result, as BuildKit sees it.
-[[nodiscard]] pb::ExecOp without_incidentals(pb::ExecOp op) {
-  for (pb::HostIP& host : *op.mutable_meta()->mutable_extrahosts()) host.clear_ip();
-  for (pb::Mount& mount : *op.mutable_mounts()) {
-    mount.clear_selector();
-    if (mount.has_cacheopt() && !has_default_cache_id(mount)) {
-      mount.mutable_cacheopt()->clear_id();
-      mount.mutable_cacheopt()->clear_sharing();
-    }
-  }
-  op.mutable_meta()->clear_proxy_env();
-  if (op.mounts_size() == 1) {
-    // Old versions left all mounts out; the plain RUN still does, to keep its digest.
-    const pb::Mount& m = op.mounts(0);
-    bool const plain = m.dest() == "/" && !m.readonly() && m.mounttype() == pb::BIND &&
-                       !m.has_cacheopt() && !m.has_sshopt() && !m.has_secretopt() &&
-                       m.resultid().empty();
-    if (plain) op.clear_mounts();
-  }
-  return op;
 }
 
 /// Whether what a mount shows may stand for its whole input. Where a changed mount goes on to later
@@ -141,31 +119,6 @@ void append_platform(std::string& json, const pb::Platform& platform) {
   return selectors;
 }
 
-/// For people who ask why a step ran again. Values of variables may be secret: only their digests.
-[[nodiscard]] std::string exec_ingredients(const pb::ExecOp& op, const pb::Platform& platform) {
-  std::string json = "{\"type\":\"exec\",\"args\":[";
-  for (int i = 0; i < op.meta().args_size(); ++i) {
-    if (i > 0) json += ',';
-    append_go_json_string(json, op.meta().args(i));
-  }
-  json += "],\"env\":{";
-  for (const std::string& variable : op.meta().env()) {
-    std::size_t const equals = std::min(variable.find('='), variable.size());
-    append_string_field(json, variable.substr(0, equals),
-                        Digest::of(std::string_view(variable).substr(equals)).hex().substr(0, 16));
-  }
-  json += '}';
-  append_string_field(json, "cwd", op.meta().cwd());
-  append_string_field(json, "user", op.meta().user());
-  append_string_field(json, "platform", platform.os() + "/" + platform.architecture());
-  json += ",\"mounts\":[";
-  for (int i = 0; i < op.mounts_size(); ++i) {
-    if (i > 0) json += ',';
-    append_go_json_string(json, op.mounts(i).dest());
-  }
-  return json + "]}";
-}
-
 [[nodiscard]] OpKey exec_key(const llb::Vertex& vertex) {
   const pb::ExecOp& op = vertex.op.exec();
   std::string json = "{\"Type\":\"buildkit.exec.v0\",\"Exec\":";
@@ -173,7 +126,6 @@ void append_platform(std::string& json, const pb::Platform& platform) {
   append_platform(json, vertex.op.has_platform() ? vertex.op.platform() : llb::host_platform());
   json += '}';
   OpKey key = plain_key(Digest::of(json), vertex);
-  key.map.ingredients = exec_ingredients(op, vertex.op.platform());
 
   std::vector<std::vector<std::string>> paths(vertex.inputs.size());
   for (const pb::Mount& mount : op.mounts()) {
@@ -342,7 +294,6 @@ void append_bytes(std::string& json, const std::string& bytes) {
   json += '}';
 
   OpKey key = plain_key(Digest::of(json), vertex);
-  key.map.ingredients = "{\"type\":\"file\",\"actions\":" + std::to_string(op.actions_size()) + "}";
   for (const auto& [input, wanted] : selectors) {
     if (input < 0 || input >= static_cast<std::int64_t>(vertex.inputs.size())) {
       throw Error(ErrorKind::kInvalidInput, "invalid input index " + std::to_string(input) +
@@ -379,6 +330,27 @@ void append_bytes(std::string& json, const std::string& bytes) {
 }
 
 }  // namespace
+
+pb::ExecOp without_incidentals(pb::ExecOp op) {
+  for (pb::HostIP& host : *op.mutable_meta()->mutable_extrahosts()) host.clear_ip();
+  for (pb::Mount& mount : *op.mutable_mounts()) {
+    mount.clear_selector();
+    if (mount.has_cacheopt() && !has_default_cache_id(mount)) {
+      mount.mutable_cacheopt()->clear_id();
+      mount.mutable_cacheopt()->clear_sharing();
+    }
+  }
+  op.mutable_meta()->clear_proxy_env();
+  if (op.mounts_size() == 1) {
+    // Old versions left all mounts out; the plain RUN still does, to keep its digest.
+    const pb::Mount& m = op.mounts(0);
+    bool const plain = m.dest() == "/" && !m.readonly() && m.mounttype() == pb::BIND &&
+                       !m.has_cacheopt() && !m.has_sshopt() && !m.has_secretopt() &&
+                       m.resultid().empty();
+    if (plain) op.clear_mounts();
+  }
+  return op;
+}
 
 OpKey op_key(const llb::Vertex& vertex) {
   const pb::Op& op = vertex.op;

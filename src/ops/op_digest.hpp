@@ -46,6 +46,9 @@ struct OpKey {
 /// content caching where it would be wrong; kInternal for a source op.
 [[nodiscard]] OpKey op_key(const llb::Vertex& vertex);
 
+/// The part of an exec that decides its result, as BuildKit sees it.
+[[nodiscard]] pb::ExecOp without_incidentals(pb::ExecOp op);
+
 /// The op digest of a source with its own key `key` (F2.6.6).
 [[nodiscard]] Digest source_digest(std::string_view key);
 

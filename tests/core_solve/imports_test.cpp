@@ -8,6 +8,7 @@
 #include "core/solve/key_graph.hpp"
 #include "core/solve/solver.hpp"
 #include "support/fake_executor.hpp"
+#include "support/imported_cache.hpp"
 #include "support/store_fixture.hpp"
 
 namespace cobuild::solve {
@@ -15,6 +16,7 @@ namespace {
 
 using test::Behaviour;
 using test::FakeWorld;
+using test::imported;
 using test::RecordingSink;
 using test::StoreProcess;
 
@@ -33,39 +35,6 @@ std::shared_ptr<const llb::Vertex> two_stages(FakeWorld& world, const std::strin
   Behaviour from;
   from.content_keyed = {false, true};
   return world.vertex(last, from, {{first, 0}, {second, 0}});
-}
-
-/// `records` as another machine gets them: each layer is a blob somewhere.
-ImportedCache imported(const std::vector<KeyRecord>& records) {
-  ImportedCache cache{"elsewhere", {}, {}};
-  // In the order of what leads to what.
-  std::vector<std::size_t> places(records.size(), records.size());
-  for (std::size_t done = 0; done < records.size();) {
-    for (std::size_t i = 0; i < records.size(); ++i) {
-      if (places[i] != records.size()) continue;
-      ImportedRecord out{records[i].digest, {}, {}};
-      bool ready = true;
-      for (const auto& links : records[i].inputs) {
-        auto& alternatives = out.inputs.emplace_back();
-        for (const CacheLink& link : links) {
-          ready = ready && places[link.record] != records.size();
-          alternatives.push_back({link.selector, places[link.record]});
-        }
-      }
-      if (!ready) continue;
-      if (records[i].result && !records[i].inputs.empty()) {
-        std::string const name = "layer of " + records[i].digest.to_string();
-        Digest const digest = Digest::of(name);
-        out.results.push_back({{cache.layers.size()}, true, records[i].created_at});
-        cache.layers.push_back({DiffId(digest),
-                                {BlobDigest(digest), 1, "type", {"r.io/elsewhere"}, false},
-                                {}});
-      }
-      places[i] = done++;
-      cache.records.push_back(std::move(out));
-    }
-  }
-  return cache;
 }
 
 class ImportsTest : public test::StoreTest {

@@ -38,6 +38,7 @@ struct Behaviour {
   int outputs = 1;                      ///< Output `i` has the value plus `i`.
   bool takes_slot = true;
   bool held = false;            ///< Runs until the test lets it go on.
+  std::map<std::string, std::string> variables;  ///< Of its description.
   std::string failure;          ///< Not empty: it fails with this.
   std::string map_failure;      ///< The same, while its key is asked for.
   std::string content_failure;  ///< The same, while an input's content is.
@@ -141,7 +142,7 @@ class FakeOp final : public solve::Op {
         if (dependency.content_keyed) dependency.selector = Digest::of("selector");
         dependencies.push_back(dependency);
       }
-      maps.push_back({Digest::of("op " + key), std::move(dependencies), "{}"});
+      maps.push_back({Digest::of("op " + key), std::move(dependencies)});
     }
     co_return maps;
   }
@@ -171,6 +172,24 @@ class FakeOp final : public solve::Op {
     --world_.running;
     if (failure) std::rethrow_exception(failure);
     co_return results;
+  }
+
+  [[nodiscard]] solve::OpDescription describe() const override {
+    if (behaviour_.unstored) return {};
+    solve::OpDescription what;
+    what.kind = vertex_->inputs.empty() ? "image" : "exec";
+    what.arguments = {behaviour_.key};
+    what.variables = behaviour_.variables;
+    return what;
+  }
+
+  Task<std::optional<solve::FileList>> read_files(std::size_t, solve::Result input) override {
+    auto const value = std::dynamic_pointer_cast<const UnstoredValue>(input.unstored);
+    if (!value) co_return std::nullopt;
+    solve::FileList list;
+    list.files.push_back({"value", 0100644, static_cast<std::uint32_t>(value->value), 0,
+                          static_cast<std::uint32_t>(value->value % 3), false});
+    co_return list;
   }
 
   [[nodiscard]] bool takes_slot() const override { return behaviour_.takes_slot; }

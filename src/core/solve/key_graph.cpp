@@ -80,6 +80,43 @@ KeySet KeyGraph::follow(store::KeyId from, const store::KeyLink& link) {
   return found == links_.end() ? KeySet() : found->second;
 }
 
+const std::string& KeyGraph::cache_name(store::KeyId key) const {
+  return imported(key).cache->name;
+}
+
+/// Whether one of `keys` is known to the cache as this input of the record.
+bool KeyGraph::leads_to(const Imported& record, std::size_t input, const KeySet& keys) const {
+  auto const& links = record.record->inputs[input];
+  return std::any_of(links.begin(), links.end(), [&](const CacheLink& link) {
+    std::size_t const index = record.first + link.record;
+    const auto& adopted = imported_[index].adopted;
+    return std::any_of(keys.begin(), keys.end(), [&](store::KeyId key) {
+      return key == imported_id(index) || (adopted && current(key) == current(*adopted));
+    });
+  });
+}
+
+std::optional<KeyGraph::ImportedLike> KeyGraph::nearest_import(
+    const Digest& op, const std::vector<KeySet>& inputs) const {
+  std::optional<ImportedLike> nearest;
+  std::size_t fewest = 0;
+  for (const Imported& candidate : imported_) {
+    const ImportedRecord& record = *candidate.record;
+    if (record.inputs.empty() || record.inputs.size() != inputs.size()) continue;
+    ImportedLike like{candidate.cache->name, record.digest != op, {}};
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      if (!leads_to(candidate, i, inputs[i])) like.other_inputs.push_back(i);
+    }
+    if (like.other_op && like.other_inputs.size() == inputs.size()) continue;
+    std::size_t const count = like.other_inputs.size() + (like.other_op ? 1 : 0);
+    bool const is_nearer = !nearest || count < fewest || (count == fewest && !like.other_op && nearest->other_op);
+    if (!is_nearer) continue;
+    fewest = count;
+    nearest = std::move(like);
+  }
+  return nearest;
+}
+
 std::vector<store::KeyIndex::RootLink> KeyGraph::root_links(store::KeyId key) {
   if (!is_imported(key)) return index_.root_links(key);
   const Imported& own = imported(key);

@@ -39,6 +39,23 @@ class KeyGraph {
   [[nodiscard]] KeySet find_roots(const Digest& op);
   /// The keys reached from `from` through `link`.
   [[nodiscard]] KeySet follow(store::KeyId from, const store::KeyLink& link);
+  /// The cache that an imported `key` is of.
+  [[nodiscard]] const std::string& cache_name(store::KeyId key) const;
+
+  /// An imported record that is not what is looked for, but like it.
+  struct ImportedLike {
+    std::string cache;
+    bool other_op = false;
+    std::vector<std::size_t> other_inputs;
+  };
+  /// The imported record with the fewest differences to one named `op` whose inputs have these
+  /// keys, the store's or imported ones; nullopt when none has the op, or an input.
+  [[nodiscard]] std::optional<ImportedLike> nearest_import(const Digest& op,
+                                                           const std::vector<KeySet>& inputs) const;
+
+  /// The index of the store's keys.
+  [[nodiscard]] store::KeyIndex& index() noexcept { return index_; }
+
   /// \see store::KeyIndex::root_links. Of imported keys too.
   [[nodiscard]] std::vector<store::KeyIndex::RootLink> root_links(store::KeyId key);
 
@@ -76,6 +93,7 @@ class KeyGraph {
   };
   using LinkName = std::pair<store::KeyId, std::string>;
   [[nodiscard]] const Imported& imported(store::KeyId key) const;
+  [[nodiscard]] bool leads_to(const Imported& record, std::size_t input, const KeySet& keys) const;
   [[nodiscard]] KeySet common_targets(const std::vector<KeySet>& from,
                                       const std::vector<std::vector<CacheLink>>& inputs,
                                       const Digest& op);

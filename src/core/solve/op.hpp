@@ -11,6 +11,7 @@
 #include "core/base/digest.hpp"
 #include "core/llb/definition.hpp"
 #include "core/progress/events.hpp"
+#include "core/solve/description.hpp"
 #include "core/store/types.hpp"
 
 namespace cobuild::solve {
@@ -41,7 +42,6 @@ struct CacheDependency {
 struct CacheMap {
   Digest op;  ///< The op's own digest: type and parameters, no inputs (F2.6.2 to F2.6.11).
   std::vector<CacheDependency> dependencies;  ///< One for each of the vertex's inputs.
-  std::string ingredients;                    ///< JSON for explaining a miss later; never secrets.
 };
 
 /// Where an op says what it does while it runs. Lives on the loop; the vertex is known.
@@ -69,6 +69,16 @@ class Op {
 
   /// Does the work. `inputs` are those of the vertex, in order. Returns one result for each output.
   virtual Task<std::vector<Result>> run(std::vector<Result> inputs, StepSink& step) = 0;
+
+  /// What this op is, for people who ask why it ran; its kind is empty for what nobody asks about.
+  /// Only after cache_maps.
+  [[nodiscard]] virtual OpDescription describe() const { return {}; }
+
+  /// Which files of an unstored input content_digest has read; nullopt when that is not known. Only
+  /// after content_digest. Cancellable.
+  virtual Task<std::optional<FileList>> read_files(std::size_t /*index*/, Result /*input*/) {
+    co_return std::nullopt;
+  }
 
   /// Whether `run` takes one of the worker's slots (exec, file, source: F2.6.25).
   [[nodiscard]] virtual bool takes_slot() const { return true; }

@@ -250,7 +250,7 @@ Task<std::optional<store::KeyResult>> Solver::Impl::take_imported(EdgeState* edg
   auto const layers = keys_.imported_layers(from, *newest);
   if (layers.empty()) co_return std::nullopt;
   const std::string& name = edge->vertex->vertex->name;
-  store::KeyResult taken{{}, newest->created_at, edge->vertex->maps[0].ingredients};
+  store::KeyResult taken{{}, newest->created_at, {}};
   std::optional<ChainId> chain;
   for (const ImportedLayer* layer : layers) {
     chain = extend_chain(chain, layer->diff_id);
@@ -260,6 +260,8 @@ Task<std::optional<store::KeyResult>> Solver::Impl::take_imported(EdgeState* edg
     attributes.blob = layer->blob;
     taken.chain.push_back(co_await store_.add_remote_layer(*chain, std::move(attributes)));
   }
+  co_await list_files(edge);
+  taken.ingredients = ingredients(*edge, taken.chain, keys_.cache_name(from));
   store::KeyId const key = keys_.adopt(from);
   if (edge->match) edge->match->link(key);
   keys_.add_result(key, taken);

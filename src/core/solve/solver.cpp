@@ -23,6 +23,10 @@ Task<void> Solver::adopt_imports() {
   return impl_->adopt_imports();
 }
 
+Task<std::vector<StepOutcome>> Solver::outcomes() {
+  return impl_->outcomes();
+}
+
 std::vector<KeyRecord> Solver::key_records() const {
   return impl_->key_records();
 }
@@ -34,7 +38,10 @@ Solver::Impl::Impl(asio::any_io_executor executor, store::Store& store, OpResolv
       keys_(store, options.imports),
       ops_(ops),
       progress_(progress),
-      on_result_(std::move(options.on_result)) {
+      on_result_(std::move(options.on_result)),
+      on_explained_(std::move(options.on_explained)),
+      origin_(std::move(options.origin)),
+      explainer_(store, keys_) {
   if (options.parallelism_max > 0) slots_.emplace(executor_, options.parallelism_max);
 }
 

@@ -18,6 +18,7 @@
 #include "core/llb/definition.hpp"
 #include "core/progress/events.hpp"
 #include "core/solve/cache_record.hpp"
+#include "core/solve/explanation.hpp"
 #include "core/solve/op.hpp"
 #include "core/store/key_index.hpp"
 #include "core/store/store.hpp"
@@ -33,6 +34,9 @@ class Solver {
     std::vector<ImportedCache> imports = {};
     /// Told of each edge as soon as it has its result, found or made; must not throw. May be empty.
     std::function<void(const llb::Edge&, const Result&)> on_result = {};
+    /// Told of each step that runs why it does, when it begins; must not throw. May be empty.
+    std::function<void(const Explanation&, StepSink&)> on_explained = {};
+    std::string origin = {};  ///< \see StepDescription::origin.
   };
 
   /// Everything passed by reference must outlive the solver.
@@ -48,6 +52,11 @@ class Solver {
   /// Takes over what imported caches have of the vertices solved so far, as if it had been needed:
   /// for exporting it again. No bytes are fetched.
   Task<void> adopt_imports();
+
+  /// What became of the steps so far, also after solve() has failed, and why those ran that did:
+  /// inputs before their users, without local directories and what was not come to. Nothing is run or
+  /// recorded.
+  Task<std::vector<StepOutcome>> outcomes();
 
   /// The keys under which everything solved so far was found or recorded, deterministic order
   /// (F5.3.6). Those found in an import have a result only if it was taken.

@@ -14,6 +14,7 @@
 #include "core/async/semaphore.hpp"
 #include "core/async/shared.hpp"
 #include "core/solve/edge_match.hpp"
+#include "core/solve/explainer.hpp"
 #include "core/solve/solver.hpp"
 #include "core/solve/step_reporter.hpp"
 
@@ -50,6 +51,12 @@ struct VertexState {
   std::vector<EdgeState*> inputs;                  ///< Null for scratch.
   std::map<std::size_t, Shared<Digest>> contents;  ///< By input.
 
+  std::optional<StepDescription> description;  ///< Made when first needed.
+  std::map<std::size_t, FileList> files;       ///< What is read of unstored inputs, by input.
+  EdgeState* worked = nullptr;                 ///< Set: it ran, for this edge.
+  bool failed = false;
+  std::optional<Explanation> explanation;
+
   [[nodiscard]] bool ignores_cache() const { return vertex->metadata.ignore_cache(); }
 };
 
@@ -69,7 +76,8 @@ struct EdgeState {
   /// What key_records() tells: the keys that were found or made, and the result if there is one.
   KeySet known_keys;
   std::optional<Result> known_result;
-  std::optional<Digest> identity;  ///< \see Impl::identity
+  std::optional<Digest> identity;          ///< \see Impl::identity
+  std::optional<std::string> ingredients;  ///< As in its record.
 };
 
 class Solver::Impl {
@@ -79,6 +87,7 @@ class Solver::Impl {
 
   Task<std::vector<Result>> solve(std::vector<llb::Edge> edges);
   Task<void> adopt_imports();
+  Task<std::vector<StepOutcome>> outcomes();
   [[nodiscard]] std::vector<KeyRecord> key_records();
 
  private:
@@ -116,12 +125,25 @@ class Solver::Impl {
   /// of inputs that are known by content only.
   [[nodiscard]] Digest identity(EdgeState& edge);
 
+  // ---- what it is, for people (explain.cpp)
+  /// Notes which of the user's files are read. What goes wrong with that is no failure.
+  Task<void> list_files(EdgeState* edge);
+  /// What a record of the edge has to say of it. Lists of files become notes about the result.
+  [[nodiscard]] const std::string& ingredients(EdgeState& edge, const store::LayerChain& result,
+                                               const std::string& cache);
+  /// Finds out why the vertex ran. What goes wrong with that is no failure.
+  Task<void> explain(VertexState* vertex);
+  Task<void> tell_why(VertexState* vertex);
+
   asio::any_io_executor executor_;
   store::Store& store_;
   KeyGraph keys_;
   OpResolver& ops_;
   progress::Sink& progress_;
   std::function<void(const llb::Edge&, const Result&)> on_result_;
+  std::function<void(const Explanation&, StepSink&)> on_explained_;
+  std::string origin_;
+  Explainer explainer_;
   std::optional<Semaphore> slots_;
   std::unordered_map<VertexDigest, std::unique_ptr<VertexState>> vertices_;
   std::map<std::pair<const VertexState*, int>, std::unique_ptr<EdgeState>> edges_;

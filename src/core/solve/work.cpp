@@ -85,6 +85,8 @@ Task<WorkOutcome> Solver::Impl::do_work(EdgeState* edge) {
     outcome.found_output = edge->output;
     if (outcome.found) co_return outcome;
   }
+  vertex.worked = edge;
+  co_await list_files(edge);
   outcome.results = co_await run_op(&vertex);
   auto const output = static_cast<std::size_t>(edge->output);
   if (output < outcome.results.size()) {
@@ -108,10 +110,12 @@ Task<std::vector<Result>> Solver::Impl::run_op(VertexState* vertex) {
   std::exception_ptr failure;
   std::vector<Result> results;
   try {
+    if (on_explained_) co_await tell_why(vertex);
     results = co_await vertex->op->run(std::move(inputs), vertex->reporter);
   } catch (...) {
     failure = std::current_exception();
   }
+  vertex->failed = failure && !is_cancellation(failure);
   vertex->reporter.end(false, failure ? failure_text(failure) : "");
   if (failure) throw_with_spans(failure, *vertex->vertex);
   co_return results;
@@ -125,7 +129,6 @@ EdgeOutcome Solver::Impl::save(EdgeState& edge, Result result) {
   outcome.may_match = !vertex.ignores_cache();
   edge.known_result = outcome.result;
   if (outcome.result.unstored) return outcome;
-  std::string const& ingredients = vertex.maps[0].ingredients;
   if (vertex.inputs.empty()) {
     for (const CacheMap& map : vertex.maps) {
       add_key(outcome.keys, keys_.add_root(root_key(map.op, edge.output)));
@@ -136,7 +139,8 @@ EdgeOutcome Solver::Impl::save(EdgeState& edge, Result result) {
     outcome.keys.push_back(key);
   }
   for (store::KeyId const key : outcome.keys) {
-    keys_.add_result(key, {outcome.result.layers, now(), ingredients});
+    const store::LayerChain& layers = outcome.result.layers;
+    keys_.add_result(key, {layers, now(), ingredients(edge, layers, "")});
   }
   edge.known_keys = outcome.keys;
   return outcome;

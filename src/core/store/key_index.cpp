@@ -86,6 +86,35 @@ std::vector<KeyIndex::RootLink> KeyIndex::root_links(KeyId key) {
   return out;
 }
 
+Task<std::vector<KeyIndex::RecordedResult>> KeyIndex::newest_results(Timestamp time,
+                                                                     std::size_t count) {
+  auto job = [until = to_integer(time), limit = static_cast<std::int64_t>(count)](Database& database) {
+    std::vector<RecordedResult> out;
+    // Ids grow with time, so that this reads no more than it returns, or little more.
+    Query rows = database.query(
+        "SELECT key, chain, created_at, ingredients FROM results WHERE created_at < ? "
+        "ORDER BY id DESC LIMIT ?",
+        {until, limit});
+    while (rows.next()) {
+      out.push_back({{rows.integer(0)},
+                     {parse_chain(rows.text(1)), to_timestamp(rows.integer(2)), rows.text(3)}});
+    }
+    return out;
+  };
+  co_return co_await store_.impl().write_in_steps(std::move(job));
+}
+
+std::vector<KeyIndex::Source> KeyIndex::sources(KeyId key) {
+  Store::Impl& impl = store_.impl();
+  std::vector<Source> out;
+  Query rows = impl.reader.query("SELECT source, input, op FROM links WHERE target = ?",
+                                 {impl.resolve(key.value)});
+  while (rows.next()) {
+    out.push_back({{rows.integer(0)}, static_cast<int>(rows.integer(1)), rows.digest(2)});
+  }
+  return out;
+}
+
 KeyId KeyIndex::current(KeyId key) const {
   return {store_.impl().resolve(key.value)};
 }

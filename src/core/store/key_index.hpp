@@ -8,6 +8,7 @@
 /// key may be reached by several links: that is how a record is found by definition and by content
 /// alike.
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -62,6 +63,24 @@ class KeyIndex {
   /// The links to `key` from root keys: contents and sources that are known to lead to it. Only
   /// what has been written (Store::publish).
   [[nodiscard]] std::vector<RootLink> root_links(KeyId key);
+
+  /// A result, and the key that leads to it.
+  struct RecordedResult {
+    KeyId key;
+    KeyResult result;
+  };
+  /// The `count` newest results among those made before `time`, newest first, on the pool. Only
+  /// what has been written.
+  Task<std::vector<RecordedResult>> newest_results(Timestamp time, std::size_t count);
+
+  /// A link to a key.
+  struct Source {
+    KeyId from;
+    int input = 0;
+    Digest op;  ///< As in KeyLink.
+  };
+  /// All links to `key`. Only what has been written.
+  [[nodiscard]] std::vector<Source> sources(KeyId key);
 
   /// The id that a key has by now: one that was just made gets another when it is written. Both may
   /// be used; take this before comparing ids.

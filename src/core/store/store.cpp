@@ -172,12 +172,7 @@ Store::Store(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Store::~Store() {
   Timings::Span const span(Phase::kStore);
   try {
-    impl_->publish_blocking();
-    std::string_view const name = impl_->lease.name();
-    if (!impl_->leased.empty()) impl_->writer.run("DELETE FROM leases WHERE process = ?", {name});
-    if (!impl_->leased_caches.empty()) {
-      impl_->writer.run("DELETE FROM cache_leases WHERE process = ?", {name});
-    }
+    impl_->write_last();
   } catch (
       ...) {  // without a living process the leases mean nothing; pending rows are only a cache
   }
@@ -235,12 +230,16 @@ Task<void> Store::Impl::publish() {
   pending.replace_ids(ids);
 }
 
-void Store::Impl::publish_blocking() {
-  if (pending.empty() && sealed.empty()) return;
+void Store::Impl::write_last() {
+  bool const has_rows = !pending.empty() || !sealed.empty();
+  if (!has_rows && leased.empty() && leased_caches.empty()) return;
   Transaction transaction(writer);
   for (const auto& batch : sealed) batch->write(writer, written_ids);
   pending.replace_ids(written_ids);
   pending.write(writer, written_ids);
+  std::string_view const name = lease.name();
+  if (!leased.empty()) writer.run("DELETE FROM leases WHERE process = ?", {name});
+  if (!leased_caches.empty()) writer.run("DELETE FROM cache_leases WHERE process = ?", {name});
   transaction.commit();
   sealed.clear();
   pending = {};

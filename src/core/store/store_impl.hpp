@@ -126,8 +126,9 @@ class Store::Impl {
 
   /// Writes what is pending.
   Task<void> publish();
-  /// The same at once, on this thread, when nothing else is going on.
-  void publish_blocking();
+  /// The same at once, on this thread, when nothing else is going on, and gives up the leases: one
+  /// transaction at the end of the process.
+  void write_last();
 
   mutable std::filesystem::path logs;  ///< Empty until asked for.
 };
