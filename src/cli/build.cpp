@@ -19,6 +19,7 @@
 #include "cli/gc_config.hpp"
 #include "cli/image_loader.hpp"
 #include "cli/internal_step.hpp"
+#include "cli/last_build.hpp"
 #include "cli/missing_source.hpp"
 #include "cli/platform_check.hpp"
 #include "cli/preflight.hpp"
@@ -175,9 +176,12 @@ Task<void> solve_targets(Plan& plan, const BuildOptions& options, Workspace& wor
       early->add_result(edge, result);
     };
   }
+  solver_options.origin = build_origin(options);
+  if (options.explain) solver_options.on_explained = log_explanation;
   solve::Solver solver(workspace.runtime.loop().get_executor(), *workspace.store, resolver, progress,
                        std::move(solver_options));
-  std::vector<solve::Result> results = co_await solver.solve(edges);
+  std::vector<solve::Result> results = co_await with_cleanup(
+      solver.solve(edges), report_steps(solver, describe_build(options), workspace.report));
   if (early != nullptr) early->close();
   for (std::size_t i = 0, next = 0; i < graphs.size(); ++i) {
     if (!graphs[i].result.vertex) continue;  // scratch
@@ -372,6 +376,10 @@ Task<int> build_and_report(Runtime& runtime, BuildOptions options, ops::Sandbox 
                               : std::current_exception();
   }
   co_await settle(*workspace.store, gc, failure, display);
+  if (workspace.report) {
+    workspace.report->succeeded = !failure;
+    keep_last_build(*workspace.store, *std::move(workspace.report));
+  }
   display.finish();
   closing.emplace(Phase::kClose);
   if (failure) std::rethrow_exception(failure);

@@ -5,13 +5,16 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <optional>
 #include <utility>
 #include <vector>
 
+#include "cli/last_build.hpp"
 #include "cli/llb_dump.hpp"
 #include "cli/on_store.hpp"
 #include "cli/usage_table.hpp"
 #include "cli/verify_report.hpp"
+#include "cli/why_report.hpp"
 #include "core/base/error.hpp"
 #include "core/llb/definition.hpp"
 #include "core/store/collect.hpp"
@@ -76,6 +79,23 @@ Task<int> cache_verify_body(Runtime& runtime, CacheVerifyOptions options) {
   co_return report.damages.empty() ? 0 : 1;
 }
 
+Task<int> why_body(Runtime& runtime, WhyOptions options) {
+  std::optional<solve::BuildReport> report;
+  if (may_have_store(options.global)) {
+    auto const store = open_store(runtime, options.global);
+    report = read_last_build(*store);
+  }
+  if (!report) {
+    throw Error(ErrorKind::kNotFound, "nothing was built in " + options.global.root.string() +
+                                          " yet: run cobuild build first, or name another store "
+                                          "with --root");
+  }
+  if (!options.step.empty()) select_steps(*report, options.step);
+  write_stdout(options.json ? solve::to_json(*report) + "\n"
+                            : render_report(*report, !options.step.empty()));
+  co_return 0;
+}
+
 }  // namespace
 
 void write_stdout(std::string_view text) {
@@ -97,6 +117,10 @@ int run_prune(const PruneCommandOptions& options) {
 
 int run_cache_verify(const CacheVerifyOptions& options) {
   return run_on_store(options, cache_verify_body);
+}
+
+int run_why(const WhyOptions& options) {
+  return run_on_store(options, why_body);
 }
 
 int run_doctor(const DoctorOptions& options) {

@@ -12,6 +12,7 @@ int run_disk_usage(const DiskUsageOptions& options);
 int run_prune(const PruneCommandOptions& options);
 /// Status 1 when something was damaged.
 int run_cache_verify(const CacheVerifyOptions& options);
+int run_why(const WhyOptions& options);
 /// Status 1 when RUN steps cannot be run on this machine.
 int run_doctor(const DoctorOptions& options);
 int run_dump_llb(const DumpLlbOptions& options);

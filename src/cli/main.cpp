@@ -28,6 +28,7 @@ struct Run {
   int operator()(DiskUsageOptions& options) const { return run_disk_usage(options); }
   int operator()(PruneCommandOptions& options) const { return run_prune(options); }
   int operator()(CacheVerifyOptions& options) const { return run_cache_verify(options); }
+  int operator()(WhyOptions& options) const { return run_why(options); }
   int operator()(ImagesOptions& options) const { return run_images(options); }
   int operator()(InspectOptions& options) const { return run_inspect(options); }
   int operator()(PullOptions& options) const { return run_pull(options); }

@@ -43,6 +43,8 @@ void read_cache_options(const ParsedFlags& flags, BuildOptions& build);
                                   const ParsedFlags& before, const Surroundings& surroundings);
 [[nodiscard]] Command parse_cache(const std::vector<std::string>& arguments,
                                   const ParsedFlags& before, const Surroundings& surroundings);
+[[nodiscard]] Command parse_why(const std::vector<std::string>& arguments,
+                                const ParsedFlags& before, const Surroundings& surroundings);
 [[nodiscard]] Command parse_images(const std::vector<std::string>& arguments,
                                    const ParsedFlags& before, const Surroundings& surroundings);
 [[nodiscard]] Command parse_inspect(const std::vector<std::string>& arguments,
@@ -59,6 +61,7 @@ void read_cache_options(const ParsedFlags& flags, BuildOptions& build);
 [[nodiscard]] std::string disk_usage_help();
 [[nodiscard]] std::string prune_help();
 [[nodiscard]] std::string cache_help();
+[[nodiscard]] std::string why_help();
 [[nodiscard]] std::string images_help();
 [[nodiscard]] std::string inspect_help();
 [[nodiscard]] std::string pull_help();

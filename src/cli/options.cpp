@@ -88,7 +88,8 @@ Command parse_debug(const std::vector<std::string>& arguments, const ParsedFlags
 
 const std::vector<std::string>& command_names() {
   static const std::vector<std::string> names = {"build", "push",  "pull",   "images",
-                                                 "inspect", "du",    "prune",  "cache", "doctor",
+                                                 "inspect", "why",   "du",     "prune",  "cache",
+                                                 "doctor",
                                                  "debug", "version", "help"};
   return names;
 }
@@ -108,6 +109,7 @@ Command parse_help(const std::vector<std::string>& arguments) {
   if (topic == "pull") return HelpOptions{pull_help()};
   if (topic == "images") return HelpOptions{images_help()};
   if (topic == "inspect") return HelpOptions{inspect_help()};
+  if (topic == "why") return HelpOptions{why_help()};
   if (topic == "du") return HelpOptions{disk_usage_help()};
   if (topic == "prune") return HelpOptions{prune_help()};
   if (topic == "cache") return HelpOptions{cache_help()};
@@ -239,6 +241,7 @@ Command parse_command_line(std::vector<std::string> arguments, const Surrounding
   if (name == "pull") return parse_pull(rest, before, surroundings);
   if (name == "images") return parse_images(rest, before, surroundings);
   if (name == "inspect") return parse_inspect(rest, before, surroundings);
+  if (name == "why") return parse_why(rest, before, surroundings);
   if (name == "du") return parse_disk_usage(rest, before, surroundings);
   if (name == "prune") return parse_prune(rest, before, surroundings);
   if (name == "cache") return parse_cache(rest, before, surroundings);

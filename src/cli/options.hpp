@@ -101,6 +101,7 @@ struct BuildOptions {
   std::vector<CacheOptions> cache_imports;
   ProgressMode progress = ProgressMode::kAuto;
   std::filesystem::path trace_file;       ///< --trace: SolveStatus lines are appended; empty: none.
+  bool explain = false;                   ///< --explain: each step that runs says why.
   bool timings = false;                   ///< --timings: at the end, where the time went.
   std::filesystem::path metadata_file;    ///< Empty: none.
   std::filesystem::path iid_file;         ///< The image's config digest; empty: none.
@@ -132,6 +133,13 @@ struct PruneCommandOptions {
 /// `cache verify`.
 struct CacheVerifyOptions {
   GlobalOptions global;
+  bool json = false;
+};
+
+/// `why [STEP]`.
+struct WhyOptions {
+  GlobalOptions global;
+  std::string step;  ///< A number, or a part of the name; empty: all that ran.
   bool json = false;
 };
 
@@ -186,7 +194,7 @@ struct HelpOptions {
 };
 
 using Command =
-    std::variant<BuildOptions, DiskUsageOptions, PruneCommandOptions, CacheVerifyOptions,
+    std::variant<BuildOptions, DiskUsageOptions, PruneCommandOptions, CacheVerifyOptions, WhyOptions,
                  ImagesOptions, InspectOptions, PullOptions, PushCommandOptions, DoctorOptions, DumpLlbOptions,
                  DockerfileToLlbOptions, VersionOptions, HelpOptions>;
 

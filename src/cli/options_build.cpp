@@ -44,6 +44,7 @@ constexpr std::array kBuildFlags = {
     Flag{"iidfile", 0, FlagKind::kValue, "FILE", "write the image's ID"},
     Flag{"ref-file", 0, FlagKind::kValue, "FILE", "write the build's ID, also when it fails"},
     Flag{"trace", 0, FlagKind::kValue, "FILE", "append all progress events as JSON"},
+    Flag{"explain", 0, FlagKind::kSwitch, "", "each step that runs says why it was not in the cache"},
     Flag{"timings", 0, FlagKind::kSwitch, "", "tell at the end where the time went"},
     Flag{"network", 0, FlagKind::kValue, "MODE", "network of RUN: default, none or host"},
     Flag{"add-host", 0, FlagKind::kValue, "HOST:IP", "line for /etc/hosts in RUN"},
@@ -439,6 +440,7 @@ class BuildReader {
 
   void read_files_and_progress() {
     build_.trace_file = flags_.last("trace");
+    build_.explain = flags_.is_on("explain");
     build_.timings = flags_.is_on("timings");
     build_.metadata_file = flags_.last("metadata-file");
     build_.iid_file = flags_.last("iidfile");

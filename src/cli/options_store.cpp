@@ -35,6 +35,10 @@ constexpr std::array kCacheFlags = {
     Flag{"json", 0, FlagKind::kSwitch, "", "print one JSON object"},
 };
 
+constexpr std::array kWhyFlags = {
+    Flag{"json", 0, FlagKind::kSwitch, "", "print JSON"},
+};
+
 constexpr std::array kDumpLlbFlags = {
     Flag{"dot", 0, FlagKind::kSwitch, "", "print a graph for graphviz"},
 };
@@ -133,6 +137,20 @@ Command parse_cache(const std::vector<std::string>& arguments, const ParsedFlags
   return options;
 }
 
+Command parse_why(const std::vector<std::string>& arguments, const ParsedFlags& before,
+                  const Surroundings& surroundings) {
+  ParsedFlags const flags = parse_command_flags(kWhyFlags, arguments);
+  if (flags.is_on("help")) return HelpOptions{why_help()};
+  WhyOptions options;
+  options.global = read_global_options(before, flags, surroundings);
+  options.json = flags.is_on("json");
+  // Names of steps have blanks in them, and need no quotes.
+  for (const std::string& word : flags.positionals) {
+    options.step += (options.step.empty() ? "" : " ") + word;
+  }
+  return options;
+}
+
 Command parse_dump_llb(const std::vector<std::string>& arguments) {
   ParsedFlags const flags = parse_command_flags(kDumpLlbFlags, arguments);
   if (flags.is_on("help")) return HelpOptions{debug_help()};
@@ -153,6 +171,7 @@ std::string main_help() {
          "  pull     fetch an image\n"
          "  images   list the images of this machine\n"
          "  inspect  what an image is made of\n"
+         "  why      why the steps of the last build ran\n"
          "  du       what the store holds\n"
          "  prune    remove what is not used\n"
          "  cache    verify: look for damage in the store, and drop what is damaged\n"
@@ -172,6 +191,14 @@ std::string build_help() {
          "Flags:\n" +
          describe_flags(build_flags()) + "\nFlags of all commands:\n" +
          describe_flags(global_flags());
+}
+
+std::string why_help() {
+  return "Usage: cobuild why [FLAGS] [STEP]\n\n"
+         "For each step that ran in the last build: the nearest earlier record, and what differs from "
+         "it.\n"
+         "STEP is the step's number, or a part of its name: 3, build 3/5, RUN make.\n\nFlags:\n" +
+         describe_flags(kWhyFlags) + "\nFlags of all commands:\n" + describe_flags(global_flags());
 }
 
 std::string disk_usage_help() {

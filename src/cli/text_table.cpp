@@ -95,4 +95,16 @@ std::string one_line(std::string_view text) {
   return line;
 }
 
+std::string printable(std::string_view text, std::size_t characters_max) {
+  std::string out;
+  std::size_t characters = 0;
+  Utf8Decoder decoder;
+  decoder.write(text, [&](char32_t c) {
+    if (c == U'\n' || c == U'\t') c = U' ';
+    if (c < U' ' || (c >= 0x7F && c < 0xA0) || characters++ >= characters_max) return;
+    append_utf8(out, c);
+  });
+  return characters > characters_max ? out + "..." : out;
+}
+
 }  // namespace cobuild::cli

@@ -17,4 +17,8 @@ namespace cobuild::cli {
 /// Text that users may have written, as one cell: valid UTF-8 without control characters.
 [[nodiscard]] std::string one_line(std::string_view text);
 
+/// `text` on one line, without what a terminal would obey; "..." stands for what is beyond
+/// `characters_max`.
+[[nodiscard]] std::string printable(std::string_view text, std::size_t characters_max);
+
 }  // namespace cobuild::cli

@@ -8,6 +8,7 @@
 #include <tuple>
 #include <utility>
 
+#include "cli/text_table.hpp"
 #include "core/base/units.hpp"
 #include "core/base/utf8.hpp"
 
@@ -35,19 +36,6 @@ std::string row(std::string name, const std::string& count, const std::string& t
   name.resize(std::max(name.size(), kPhaseWidth), ' ');
   return name + right(count, kCountWidth) + right(total, kTimeWidth) + right(wall, kTimeWidth) +
          "\n";
-}
-
-/// On one line, without what a terminal would obey.
-std::string printable(std::string_view name) {
-  std::string out;
-  std::size_t characters = 0;
-  Utf8Decoder decoder;
-  decoder.write(name, [&](char32_t c) {
-    if (c == U'\n' || c == U'\t') c = U' ';
-    if (c < U' ' || (c >= 0x7F && c < 0xA0) || characters++ >= kNameMax) return;
-    append_utf8(out, c);
-  });
-  return characters > kNameMax ? out + "..." : out;
 }
 
 }  // namespace
@@ -82,7 +70,7 @@ std::string render_timings(const Timings::Report& report, const std::vector<Step
          "), peak RSS " + format_bytes(report.used.peak_bytes) + "\n";
   if (!steps.empty()) out += "slowest steps, ms:\n";
   for (const StepTime& step : steps) {
-    out += right(milliseconds(step.time), kTimeWidth) + "  " + printable(step.name) + "\n";
+    out += right(milliseconds(step.time), kTimeWidth) + "  " + printable(step.name, kNameMax) + "\n";
   }
   return out;
 }

@@ -15,6 +15,7 @@
 #include "cli/options.hpp"
 #include "core/async/runtime.hpp"
 #include "core/progress/events.hpp"
+#include "core/solve/explanation.hpp"
 #include "core/solve/op.hpp"
 #include "core/store/snapshotter.hpp"
 #include "core/store/store.hpp"
@@ -46,6 +47,7 @@ class Workspace {
   Runtime& runtime;
   ImageLoader* loader = nullptr;  ///< Set when an output is to be loaded; somebody else's.
   EarlyExport* early = nullptr;   ///< Set when layers may be exported early; somebody else's.
+  std::optional<solve::BuildReport> report;  ///< Once there is something to tell.
   /// Blobs that this build has pushed: "REGISTRY/REPOSITORY DIGEST".
   std::set<std::string> pushed;
   ops::Secrets secrets;

@@ -279,6 +279,11 @@ TEST(Options, OtherCommands) {
   EXPECT_TRUE(std::get<DiskUsageOptions>(parse({"du", "-v"})).verbose);
   EXPECT_TRUE(std::get<DiskUsageOptions>(parse({"du", "--json"})).json);
   EXPECT_TRUE(std::get<PruneCommandOptions>(parse({"prune", "--json"})).json);
+  auto const why = std::get<WhyOptions>(parse({"why", "--json", "RUN", "make"}));
+  EXPECT_TRUE(why.json);
+  EXPECT_EQ(why.step, "RUN make");
+  EXPECT_EQ(std::get<WhyOptions>(parse({"why"})).step, "");
+  EXPECT_TRUE(std::get<BuildOptions>(parse({"build", "--explain", "c"})).explain);
 }
 
 TEST(Options, EachCommandHasHelpThatNamesItsFlags) {
