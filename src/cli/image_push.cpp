@@ -1,19 +1,16 @@
 #include "cli/image_push.hpp"
 
-#include <unistd.h>
+#include <fcntl.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstddef>
-#include <fcntl.h>
 #include <map>
 #include <memory>
-#include <span>
 #include <utility>
 
 #include "core/async/concurrency.hpp"
 #include "core/base/error.hpp"
 #include "core/base/timings.hpp"
+#include "oci/file_blob.hpp"
 #include "oci/push_image.hpp"
 #include "oci/spec/reference.hpp"
 #include "ops/image_resolver.hpp"
@@ -27,28 +24,6 @@ constexpr std::string_view kPushedNotes = "pushed";
 std::string note_key(const std::string& registry, const BlobDigest& digest) {
   return registry + " " + digest.to_string();
 }
-
-/// A blob of the store, read on the pool.
-class FileReader final : public oci::BlobReader {
- public:
-  FileReader(asio::thread_pool& pool, UniqueFd file) : pool_(pool), file_(std::move(file)) {}
-
-  Task<std::size_t> read(std::span<std::byte> buffer) override {
-    auto read_some = [fd = file_.get(), buffer] {
-      ssize_t count = 0;
-      do {
-        count = ::read(fd, buffer.data(), buffer.size());
-      } while (count < 0 && errno == EINTR);
-      if (count < 0) throw Error::from_errno(errno, "read a layer's blob");
-      return static_cast<std::size_t>(count);
-    };
-    co_return co_await offload(pool_, read_some);
-  }
-
- private:
-  asio::thread_pool& pool_;
-  UniqueFd file_;
-};
 
 /// The blobs of the layers that were built, and of those below them, which may be elsewhere.
 class StoreLayers final : public oci::LayerBlobs {
@@ -94,7 +69,7 @@ class StoreLayers final : public oci::LayerBlobs {
                                             " is no longer in the store: build the image again");
     }
     UniqueFd file = open_file(store.blob_path(layer.digest), O_RDONLY);
-    co_return std::make_unique<FileReader>(workspace_.runtime.pool(), std::move(file));
+    co_return std::make_unique<oci::FileReader>(workspace_.runtime.pool(), std::move(file));
   }
 
  private:

@@ -138,8 +138,8 @@ std::string LayerWriter::Place::path() const {
   return join(parent->path, name);
 }
 
-LayerWriter::LayerWriter(const std::filesystem::path& layer_dir, ApplyLimits limits)
-    : limits_(limits) {
+LayerWriter::LayerWriter(const std::filesystem::path& layer_dir, ApplyLimits limits, Meaning meaning)
+    : limits_(limits), meaning_(meaning) {
   auto root = std::make_shared<Directory>();
   root->fd = open_file(layer_dir, O_PATH | O_DIRECTORY);
   root_ = std::move(root);
@@ -162,9 +162,12 @@ WrittenLayer LayerWriter::write(TarReader& tar) {
 
 void LayerWriter::write_entry(TarReader& tar, const TarEntry& entry) {
   std::string const path = clean_entry_path(entry.name);
-  if (path.empty()) return;  // The root: BuildKit takes nothing from it either.
+  // The root of a layer: BuildKit takes nothing from it either.
+  if (path.empty()) return meaning_ == Meaning::kPlain ? write_root(entry) : void();
   Place const place = place_of(path, Missing::kMake);
-  if (place.name.starts_with(kWhiteoutPrefix)) return write_marker(place);
+  if (meaning_ == Meaning::kLayer && place.name.starts_with(kWhiteoutPrefix)) {
+    return write_marker(place);
+  }
   switch (entry.type) {
     case TarType::kRegular: return write_file(place, entry, tar);
     case TarType::kDirectory: return write_directory(place, entry);
@@ -174,6 +177,17 @@ void LayerWriter::write_entry(TarReader& tar, const TarEntry& entry) {
     case TarType::kCharDevice:
     case TarType::kBlockDevice: return write_node(place, entry);
   }
+}
+
+void LayerWriter::write_root(const TarEntry& entry) {
+  if (entry.type != TarType::kDirectory) throw_corrupt("the root is not a directory");
+  Place const place{root_, "."};
+  set_owner(place, entry);
+  set_xattrs(place, entry);
+  if (::fchmodat(place.fd(), place.name.c_str(), entry.mode, 0) != 0) {
+    throw Error::from_errno(errno, "set the mode");
+  }
+  root_time_ = to_timespec(entry);
 }
 
 void LayerWriter::write_marker(const Place& place) {
@@ -265,6 +279,9 @@ void LayerWriter::write_hard_link(const Place& place, const TarEntry& entry) {
   Place const source = place_of(target, Missing::kTell);
   std::optional<struct stat> status;
   if (source.parent) status = stat_at(source.fd(), source.name.c_str());
+  if (!status && meaning_ == Meaning::kPlain) {
+    throw_corrupt("a hard link to " + entry.link_name + ", which is not there");
+  }
   if (!status) {
     result_.deferred_links.push_back({place.path(), target});
     return;
@@ -291,7 +308,9 @@ void LayerWriter::write_node(const Place& place, const TarEntry& entry) {
   bool const is_char = entry.type == TarType::kCharDevice;
   bool const is_device = is_char || entry.type == TarType::kBlockDevice;
   // This is how overlay itself would read such a device.
-  if (is_char && entry.device_major == 0 && entry.device_minor == 0) return hide(place);
+  if (meaning_ == Meaning::kLayer && is_char && entry.device_major == 0 && entry.device_minor == 0) {
+    return hide(place);
+  }
   auto make = [&] {
     if (entry.type == TarType::kSymlink) {
       return ::symlinkat(entry.link_name.c_str(), place.fd(), place.name.c_str());
@@ -378,6 +397,7 @@ void LayerWriter::finish_directories() {
     std::optional<struct stat> const status = stat_at(place.fd(), place.name.c_str());
     if (status && S_ISDIR(status->st_mode)) set_times(place.fd(), place.name, time);
   }
+  if (root_time_) set_times(root_->fd.get(), ".", *root_time_);
 }
 
 LayerWriter::Place LayerWriter::place_of(const std::string& path, Missing missing) {

@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -36,7 +37,12 @@ struct WrittenLayer {
 
 class LayerWriter {
  public:
-  LayerWriter(const std::filesystem::path& layer_dir, ApplyLimits limits);
+  /// kPlain: names and devices that hide what is below a layer are files like all others, the root
+  /// has its metadata from the archive, and hard links are to files that came before.
+  enum class Meaning { kLayer, kPlain };
+
+  LayerWriter(const std::filesystem::path& layer_dir, ApplyLimits limits,
+              Meaning meaning = Meaning::kLayer);
 
   /// Writes all of `tar`. Once only. \throws Error naming the entry.
   [[nodiscard]] WrittenLayer write(TarReader& tar);
@@ -58,6 +64,7 @@ class LayerWriter {
   };
 
   void write_entry(TarReader& tar, const TarEntry& entry);
+  void write_root(const TarEntry& entry);
   void write_directory(const Place& place, const TarEntry& entry);
   void write_file(const Place& place, const TarEntry& entry, TarReader& tar);
   void write_contents(int fd, const TarEntry& entry, TarReader& tar);
@@ -80,7 +87,9 @@ class LayerWriter {
   void warn(std::string what);
 
   ApplyLimits limits_;
+  Meaning meaning_;
   DirectoryRef root_;
+  std::optional<timespec> root_time_;  ///< Set last: what is made in it changes it.
   std::map<std::string, DirectoryRef, std::less<>> directories_;  ///< Opened ones, bounded.
   int links_followed_ = 0;
   std::uint64_t sparse_bytes_ = 0;  ///< Of all sparse files, holes included.
