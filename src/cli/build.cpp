@@ -21,6 +21,7 @@
 #include "cli/internal_step.hpp"
 #include "cli/last_build.hpp"
 #include "cli/missing_source.hpp"
+#include "cli/mount_transfer.hpp"
 #include "cli/platform_check.hpp"
 #include "cli/preflight.hpp"
 #include "cli/progress_display.hpp"
@@ -245,6 +246,7 @@ Task<void> solve_and_export(Plan& plan, const dockerfile::IgnoreFile& ignore,
     co_await identify_image(result, workspace, progress);
   }
   co_await export_caches(options, result.keys, workspace, progress, result.response);
+  co_await save_cache_mounts(workspace, progress);
 }
 
 /// THE BUILD: what to build, build it, write it. Returns what became of it.
@@ -425,6 +427,7 @@ int run_build(BuildOptions options) {
   }
   check_outputs(options.outputs);
   check_caches(options);
+  check_cache_mounts(options);
   if (options.timings) {
     auto const at = Timings::Clock::now();
     process_timings().enable(estimate_process_start(at), at);

@@ -109,6 +109,8 @@ struct BuildOptions {
   std::vector<std::string> entitlements;  ///< --allow: network.host, security.insecure, device...
   std::vector<ops::SecretSource> secrets;
   std::vector<ops::SshSource> ssh;
+  std::vector<CacheOptions> mounts_to;    ///< --cache-mounts-to.
+  std::vector<CacheOptions> mounts_from;  ///< --cache-mounts-from.
 };
 
 struct DiskUsageOptions {

@@ -73,6 +73,8 @@ constexpr std::array kBuildFlags = {
     Flag{"sbom", 0, FlagKind::kValue, "", ""},
     Flag{"cache-from", 0, FlagKind::kValue, "SPEC", "take steps from a cache: NAME, type=registry,ref=NAME, type=local,src=DIR; gha, s3, azblob"},
     Flag{"cache-to", 0, FlagKind::kValue, "SPEC", "export the cache: type=registry,ref=NAME,mode=max, type=local,dest=DIR, type=inline; gha, s3, azblob"},
+    Flag{"cache-mounts-from", 0, FlagKind::kValue, "SPEC", "fill RUN --mount=type=cache from: type=registry,ref=NAME[,key=KEY], type=local,src=DIR, type=gha"},
+    Flag{"cache-mounts-to", 0, FlagKind::kValue, "SPEC", "save RUN --mount=type=cache to: type=registry,ref=NAME[,key=KEY], type=local,dest=DIR, type=gha"},
     Flag{"import-cache", 0, FlagKind::kValue, "SPEC", "buildctl's --cache-from"},
     Flag{"export-cache", 0, FlagKind::kValue, "SPEC", "buildctl's --cache-to"},
     Flag{"attest", 0, FlagKind::kRefused, "", kNotYet},

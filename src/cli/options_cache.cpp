@@ -69,6 +69,19 @@ void forgive_missing_service(CacheOptions& cache) {
   cache.attributes.insert_or_assign("ignore-error", "true");
 }
 
+/// Registries that an attribute allows to be insecure.
+void allow_insecure(const std::vector<CacheOptions>& caches, GlobalOptions& global) {
+  for (const CacheOptions& cache : caches) {
+    auto const insecure = cache.attributes.find("registry.insecure");
+    auto const name = cache.attributes.find("ref");
+    if (insecure == cache.attributes.end() || name == cache.attributes.end()) continue;
+    if (!parse_bool("registry.insecure", insecure->second)) continue;
+    if (auto const reference = oci::Reference::try_parse(name->second)) {
+      global.insecure_registries.push_back(reference->registry);
+    }
+  }
+}
+
 }  // namespace
 
 std::vector<CacheOptions> parse_cache(const std::string& text, std::string_view flag) {
@@ -110,15 +123,11 @@ void read_cache_options(const ParsedFlags& flags, BuildOptions& build) {
   read("cache-to", build.cache_exports);
   read("import-cache", build.cache_imports);
   read("cache-from", build.cache_imports);
+  read("cache-mounts-to", build.mounts_to);
+  read("cache-mounts-from", build.mounts_from);
   take_frontend_imports(build);
-  for (const CacheOptions& cache : build.cache_imports) {
-    auto const insecure = cache.attributes.find("registry.insecure");
-    auto const name = cache.attributes.find("ref");
-    if (insecure == cache.attributes.end() || name == cache.attributes.end()) continue;
-    if (!parse_bool("registry.insecure", insecure->second)) continue;
-    if (auto const reference = oci::Reference::try_parse(name->second)) {
-      build.global.insecure_registries.push_back(reference->registry);
-    }
+  for (const auto* caches : {&build.cache_imports, &build.mounts_to, &build.mounts_from}) {
+    allow_insecure(*caches, build.global);
   }
 }
 

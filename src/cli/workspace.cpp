@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "cli/mount_transfer.hpp"
 #include "cli/when_needed.hpp"
 #include "core/base/error.hpp"
 #include "oci/layout_source.hpp"
@@ -127,6 +128,7 @@ Workspace::Workspace(Runtime& runtime_, const BuildOptions& options, const ops::
   http_files.set_secrets(find_secret);
   git_repositories.set_secrets(find_secret);
   git_repositories.set_ssh(ssh_finder(options.ssh));
+  make_mount_courier(options, *this);
 }
 
 }  // namespace cobuild::cli

@@ -25,6 +25,7 @@
 #include "ops/http_files.hpp"
 #include "ops/image_resolver.hpp"
 #include "ops/layer_fetcher.hpp"
+#include "ops/mount_courier.hpp"
 #include "ops/resolver.hpp"
 #include "ops/sealer.hpp"
 #include "ops/services.hpp"
@@ -74,6 +75,7 @@ class Workspace {
   ops::Emulation emulation;
   ops::CdiDevices devices;
   ops::Services services;
+  std::optional<ops::MountCourier> mount_courier;  ///< When cache mounts are to travel.
 };
 
 }  // namespace cobuild::cli

@@ -10,9 +10,11 @@
 #include "core/base/assert.hpp"
 #include "core/base/error.hpp"
 #include "core/base/go_quote.hpp"
+#include "core/store/empty_mounts.hpp"
 #include "core/sys/tree.hpp"
 #include "ops/copy_tree.hpp"
 #include "ops/local_source.hpp"
+#include "ops/mount_courier.hpp"
 #include "ops/stoppable.hpp"
 
 namespace cobuild::ops {
@@ -24,6 +26,7 @@ using store::Store;
 constexpr std::string_view kRootMount = "/";
 constexpr unsigned kPermissions = 0777;
 constexpr int kCacheCopies_max = 10000;
+constexpr std::size_t kStartDigits = 16;
 /// In the directory of a cache mount whose source is a file.
 constexpr std::string_view kCachedFile = ".cobuild-cached-file";
 
@@ -183,18 +186,44 @@ Task<void> ExecMounts::prepare_caches(solve::StepSink& step) {
   }
   for (auto& [first_id, cache] : caches_) {
     std::string id = first_id;
+    MountCourier* const courier = services_.mount_courier;
+    bool const may_restore =
+        courier != nullptr && courier->restores() && !vertex_.metadata.ignore_cache();
+    // One that is there and empty, after a step that failed, is as good as none.
+    if (may_restore) store::drop_empty_cache_mount(services_.store, id);
     co_await hold(cache, id, step);
     std::string const& destination = cache.first().dest();
     std::string description = "cached mount " + destination + " from " + vertex_.name;
     if (id != destination) description += " with id " + go_quote(id);
     std::optional<store::NewLayer> start;
-    if (!cache.start.layers.empty() && !services_.store.has_cache_mount(id)) {
+    std::optional<Store::Lock> restoring;
+    // Further copies, for those who want to be alone, stay here.
+    bool const travels = courier != nullptr && id == first_id;
+    if (travels && may_restore && !services_.store.has_cache_mount(id)) {
+      restoring = co_await services_.store.lock("restoring " + Store::cache_mount_lock(id));
+      if (!services_.store.has_cache_mount(id)) {
+        start = co_await courier->restore(travel_id(cache.first()), step);
+      }
+    }
+    if (!start && !cache.start.layers.empty() && !services_.store.has_cache_mount(id)) {
       start = co_await make_start(cache, step);
     }
-    cache.path =
-        co_await services_.store.cache_mount(std::move(id), std::move(description), std::move(start));
+    cache.path = co_await services_.store.cache_mount(id, std::move(description), std::move(start));
+    if (travels) courier->note_use({travel_id(cache.first()), id, cache.path});
     if (!cache.start.layers.empty() && fs::exists(cache.path / kCachedFile)) cache.path /= kCachedFile;
   }
+}
+
+/// What a cache mount is called on all machines. What it starts as is part of the name here, too, as
+/// it was asked for: the ids of layers mean nothing elsewhere.
+std::string ExecMounts::travel_id(const pb::Mount& mount) const {
+  std::string id = mount.cacheopt().id().empty() ? mount.dest() : mount.cacheopt().id();
+  if (mount.input() < 0) return id;
+  const llb::Edge& input = vertex_.inputs.at(static_cast<std::size_t>(mount.input()));
+  if (!input.vertex) return id;
+  std::string const start = input.vertex->digest.to_string() + " " + std::to_string(input.output) +
+                            " " + mount.selector();
+  return id + "@" + Digest::of(start).hex().substr(0, kStartDigits);
 }
 
 /// shared: one directory for all; locked: wait for it; private: another one while it is taken

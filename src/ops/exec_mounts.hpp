@@ -60,6 +60,7 @@ class ExecMounts {
 
   [[nodiscard]] const pb::ExecOp& exec() const { return vertex_.op.exec(); }
   [[nodiscard]] solve::Result input_of(const pb::Mount& mount) const;
+  [[nodiscard]] std::string travel_id(const pb::Mount& mount) const;
   [[nodiscard]] std::string absolute(const std::string& destination) const;
 
   Task<void> prepare_caches(solve::StepSink& step);

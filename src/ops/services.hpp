@@ -15,6 +15,8 @@
 
 namespace cobuild::ops {
 
+class MountCourier;
+
 /// All of it outlives every op.
 struct Services {
   asio::thread_pool& pool;
@@ -26,6 +28,7 @@ struct Services {
   const Secrets* secrets = nullptr;     ///< --secret; null: none.
   const SshAgents* ssh_agents = nullptr;  ///< --ssh; null: none.
   CdiDevices* devices = nullptr;          ///< For --device; null: none.
+  MountCourier* mount_courier = nullptr;  ///< For cache mounts that travel; null: none do.
 };
 
 }  // namespace cobuild::ops

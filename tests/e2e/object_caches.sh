@@ -78,4 +78,20 @@ tool"
   one_error
   says_not "$SECRET"
   says "failed to export cache"
+
+  # Cache mounts take the same way, and fail nothing.
+  printf '%s\nFROM base\nRUN --mount=type=cache,target=/m cat /m/seen; echo "was here" >/m/seen\n' "$BASE" >"$CONTEXT/mounts"
+  fresh_store
+  ok build --cache-mounts-to "$PLACE,key=k-1" -f "$CONTEXT/mounts" "$CONTEXT"
+  says "saving cache mounts to ${PLACE_NAME}"
+  ! grep -qE '^#[0-9]+ [0-9.]+ was here$' "$ERR" || fail "the mount was not empty"
+  says_not "was not saved"
+  fresh_store
+  ok build --cache-mounts-from "$PLACE,key=k-2,restore-keys=k-" -f "$CONTEXT/mounts" "$CONTEXT"
+  matches '^#[0-9]+ [0-9.]+ was here$'
+  fresh_store
+  ok build --cache-mounts-from "$DENIED" --cache-mounts-to "$DENIED" -f "$CONTEXT/mounts" "$CONTEXT"
+  says "was not restored from"
+  says "was not saved to"
+  says_not "$SECRET"
 }

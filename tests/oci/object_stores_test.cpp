@@ -100,10 +100,11 @@ TEST_F(FolderTest, UnfinishedFilesAreNoObjects) {
 }
 
 TEST_F(FolderTest, NamesDoNotLeadOut) {
-  for (const char* name : {"..", ".", "", ".hidden", "x.tmp-1"}) {
+  for (const char* name : {"..", ".", "", ".hidden", "x.tmp-1", "../../outside"}) {
     EXPECT_THROW(test::run(put(store, name, "x")), Error) << name;
   }
-  test::run(put(store, "../../outside", "x"));  // Refused, or a file with an odd name: not elsewhere.
+  test::run(put(store, "a/../../../outside", "x"));  // A file with an odd name.
+  EXPECT_TRUE(fs::exists(scratch.path() / "new/folder/a%..%..%..%outside"));
 }
 
 /// A registry in memory with one repository.

@@ -4,7 +4,9 @@
 
 #include <fstream>
 
+#include "oci/folder_store.hpp"
 #include "ops/exec_op.hpp"
+#include "ops/mount_courier.hpp"
 #include "ops_fixture.hpp"
 
 namespace cobuild::ops {
@@ -71,7 +73,8 @@ class ExecMountsTest : public test::OpsTest {
   }
 
   std::vector<solve::Result> run(const pb::Op& op, std::vector<solve::Result> inputs = {}) {
-    Services const all{pool, process.store(), *snapshotter, files, runtime, nullptr, &secrets, &agents};
+    Services const all{pool, process.store(), *snapshotter, files, runtime, nullptr, &secrets, &agents,
+                       nullptr,      courier};
     std::vector<llb::Edge> edges;
     for (std::size_t i = 0; i < inputs.size(); ++i) edges.push_back({.vertex = vertex(local_op()), .output = 0});
     auto const exec = make_exec_op(all, vertex(op, std::move(edges)));
@@ -101,6 +104,7 @@ class ExecMountsTest : public test::OpsTest {
   }
 
   RecordingRuntime runtime;
+  MountCourier* courier = nullptr;
   Secrets secrets;
   SshAgents agents;
   NotingStep step;
@@ -231,6 +235,41 @@ TEST_F(ExecMountsTest, CachesStartAsTheirInputOnce) {
   EXPECT_NE(mounted("/a")->source, first);
   mount.set_selector("/none");
   EXPECT_THROW(run(op, {input}), Error);
+}
+
+TEST_F(ExecMountsTest, CachesAreFilledFromElsewhereWhenTheyAreEmpty) {
+  MountDepot const depot{.objects = std::make_shared<oci::FolderStore>(directory.path() / "depot", pool),
+                         .name = "local:depot",
+                         .bytes_max = 1'000'000,
+                         .timeout = std::chrono::minutes(1)};
+  pb::Op op = exec_op();
+  add_cache(op, "/a", "id");
+  MountCourier saving(pool, process.store(), {}, {depot});
+  courier = &saving;
+  runtime.during = [](const ContainerSpec& spec) { std::ofstream(spec.mounts.at(0).source / "file") << "x"; };
+  run(op);
+  process.run(saving.save(depot, step));
+  fs::remove_all(mounted("/a")->source);
+
+  MountCourier restoring(pool, process.store(), {depot}, {});
+  courier = &restoring;
+  bool is_there = false;
+  runtime.during = [&](const ContainerSpec& spec) {
+    is_there = fs::exists(spec.mounts.at(0).source / "file");
+    fs::remove(spec.mounts.at(0).source / "file");
+  };
+  run(op);
+  EXPECT_TRUE(is_there);
+  run(op);
+  EXPECT_TRUE(is_there) << "one that is there and empty is as good as none";
+  std::ofstream(mounted("/a")->source / "other") << "y";
+  run(op);
+  EXPECT_FALSE(is_there) << "what is here already stays";
+  pb::Op elsewhere = exec_op();
+  add_cache(elsewhere, "/a", "another id");
+  run(elsewhere);
+  EXPECT_FALSE(is_there);
+  EXPECT_TRUE(step.warnings.empty());
 }
 
 TEST_F(ExecMountsTest, BindsShowWhatWasSelected) {

@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -8,6 +9,7 @@
 
 #include "core/base/error.hpp"
 #include "core/base/go_time.hpp"
+#include "core/store/empty_mounts.hpp"
 #include "core/store/store_impl.hpp"
 #include "core/sys/tree.hpp"
 
@@ -77,6 +79,12 @@ Task<fs::path> Store::cache_mount(std::string id, std::string description,
   co_await impl_->write(std::move(job));
   impl_->leased_caches.insert(id);
   co_return path;
+}
+
+void drop_empty_cache_mount(Store& store, const std::string& id) {
+  if (!store.has_cache_mount(id)) return;
+  auto const lock = store.try_lock(Store::cache_mount_lock(id));
+  if (lock) ::rmdir(store.impl().cache_path(id).c_str());  // Fails unless it is empty.
 }
 
 bool Store::has_cache_mount(const std::string& id) const {
