@@ -5,6 +5,7 @@ import hashlib
 from .case import Case, Dir, File, Hard, Link, entry, tar
 
 EXCHANGES: list[Case] = []
+RECORDED: list[Case] = []  # of these, what BuildKit exported is in caches/
 SUM = "sha256:" + hashlib.sha256(b"file\n").hexdigest()
 TREE = {"a.txt": "a\n", "b.txt": "b\n", "run.sh": File("#!/bin/sh\necho run\n", 0o755), "d/f": "f\n", "d/g.c": "g\n", "d/e/h.c": "h\n",
         "d/e/i": File("i\n", 0o600), "link": Link("a.txt"), "dirlink": Link("d"), "d/up": Link("../b.txt"), "empty": Dir(0o711)}
@@ -12,6 +13,10 @@ TREE = {"a.txt": "a\n", "b.txt": "b\n", "run.sh": File("#!/bin/sh\necho run\n", 
 
 def exchange(name, dockerfile, files=None, *options):
     EXCHANGES.append(Case(name, "", dockerfile, TREE if files is None else files, list(options), group="interchange"))
+
+
+def recorded(name, dockerfile, *options, **files):
+    RECORDED.append(Case(name, "", dockerfile, TREE | files, list(options), group="recorded"))
 
 
 exchange("stages", """
@@ -373,3 +378,80 @@ COPY --from=one /1 /
 COPY --from=two /2 /
 COPY --from=three /3 /
 """)
+
+# The shell of tiny does nothing, so that no file depends on the machine.
+recorded("stages", """
+FROM tiny AS one
+COPY a.txt b.txt d /one/
+RUN work on one
+FROM tiny AS two
+WORKDIR /two
+COPY --from=one /one/e ./e/
+RUN work on two
+FROM tiny
+COPY --from=one /one/*.txt /x/
+COPY --from=two /two /y
+COPY --from=tiny /data/a /z
+RUN cat /x/a.txt
+""")
+recorded("copy", """
+FROM tiny
+COPY . /all/
+COPY --chown=bob:extra --chmod=640 d/**/*.c /c/
+COPY --exclude=*.c d /e/
+COPY --parents d/e/./i d/g.c /p/
+COPY link dirlink empty /l/
+COPY <<one <<two /here/
+1
+one
+2
+two
+RUN <<EOT
+several
+lines
+EOT
+""")
+recorded("links", """
+FROM tiny AS one
+COPY d /d/
+FROM tiny
+COPY --link a.txt /1/
+RUN work on 1
+COPY --link --chown=7:8 b.txt /2/
+COPY --link --from=one /d/e /3/
+RUN work on all
+""")
+recorded("mounts", """
+FROM tiny AS one
+COPY d /d/
+FROM tiny
+RUN --mount=type=cache,target=/c --mount=type=cache,id=x,target=/x,uid=5 work
+RUN --mount=target=/m,source=d work
+RUN --mount=from=one,source=/d,target=/m --mount=target=/n,rw work
+RUN --mount=from=one,source=/d/f,target=/f --mount=from=one,source=/d/e,target=/e work
+RUN --mount=type=secret,id=s --mount=type=ssh --mount=type=tmpfs,target=/t,size=1m work
+RUN --network=none work
+""")
+recorded("words", """
+ARG G=g
+FROM tiny
+ARG A=1
+ARG G
+ARG TARGETARCH
+ENV E=$A-$G-$TARGETARCH
+RUN work $A
+USER bob:extra
+WORKDIR /home/of/bob
+RUN ["/bin/sh", "exec form"]
+SHELL ["/bin/sh", "-ec"]
+COPY --chown=bob ${E:+a.txt} .
+RUN work again
+""", "--opt", "build-arg:A=2")
+recorded("adding", f"""
+FROM tiny
+ADD a.tar /a/
+ADD --unpack=false a.tar /b/
+ADD --checksum={SUM} @WEB@/file.txt /c/
+ADD --keep-git-dir=false @WEB@/git/main.git#v1 /d
+RUN work
+""", **{"a.tar": ARCHIVE, ".dockerignore": "b.txt\nd/e\n"})

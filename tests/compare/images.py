@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import json
 import re
+import struct
 import tarfile
 import threading
 
@@ -179,6 +180,8 @@ class Registry:
         self.add("plain", [base], shell, zipped=("tar", lambda layer: layer))
         self.add("zstd", [base], shell, zipped=("tar+zstd", zstd))
         self.add("twice", [base, small, small], shell)
+        # The same on every machine.
+        self.add("tiny", [tar(*_tiny())], {"Env": [PATH], "Cmd": ["/bin/sh"]}, zipped=("tar", lambda layer: layer))
         index = [self.add("multi", [tar(entry("arch", f"{name}\n"))], {"Env": [PATH, f"ARCH={name}"]}, name)
                  for name in ("amd64", "arm64")]
         self.tags["multi", "latest"] = self.add_blob(
@@ -187,6 +190,21 @@ class Registry:
 
     def close(self):
         self.server.shutdown()
+
+
+def _tiny():
+    """A shell that succeeds at whatever it is told, without doing it."""
+    code = b"\xb8\x3c\0\0\0\x31\xff\x0f\x05"  # exit(0)
+    start, head = 0x400000, 64 + 56
+    program = (b"\x7fELF\2\1\1" + bytes(9) + struct.pack("<HHIQQQIHHHHHH", 2, 62, 1, start + head, 64, 0, 0, 64, 56, 1, 0, 0, 0)
+               + struct.pack("<IIQQQQQQ", 1, 5, 0, start, start, head + len(code), head + len(code), 0x1000) + code)
+    yield entry("bin", kind=DIR)
+    yield entry("bin/sh", program, mode=0o755)
+    yield entry("etc", kind=DIR)
+    yield entry("etc/passwd", PASSWD)
+    yield entry("etc/group", GROUP)
+    yield entry("data", kind=DIR)
+    yield entry("data/a", "a of tiny\n")
 
 
 def _bare():

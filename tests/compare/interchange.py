@@ -2,6 +2,8 @@
 
   scripts/interchange [PATTERN...]         the Dockerfiles of tests/compare/exchanges.py
   scripts/interchange --all [PATTERN...]   those of scripts/compare too, with one kind of cache
+  scripts/interchange --recorded           without BuildKit: caches that it exported, from tests/compare/caches
+  scripts/interchange --record             exports those again, without the layers
   scripts/interchange --markdown FILE      writes the table there too
 
 BUILDKITD and BUILDCTL name BuildKit's executables. Each builder exports its cache of each Dockerfile to a registry, to
@@ -25,9 +27,10 @@ from pathlib import Path
 from .builders import BuildKit, Cobuild
 from .case import CASES, write_context
 from .compare import HERE, Golden, Servers, load_cases, without_hybrid_cgroups
-from .exchanges import EXCHANGES
+from .exchanges import EXCHANGES, RECORDED
 from .writable import WritableRegistry
 
+CACHES = HERE / "caches"
 KINDS = ("registry", "local-max", "local-min", "inline")
 # Steps that make files. Where an image or download is from is asked each time.
 STEP = re.compile(r"^(#[0-9]+) (\[[^]]*?[0-9]+/[0-9]+\] (?:RUN|COPY|ADD|WORKDIR) .*)$", re.M)
@@ -36,8 +39,9 @@ STEP = re.compile(r"^(#[0-9]+) (\[[^]]*?[0-9]+/[0-9]+\] (?:RUN|COPY|ADD|WORKDIR)
 def run_steps(log):
     """The steps shown, and those among them that were not cached, by name."""
     cached = set(re.findall(r"^(#[0-9]+) CACHED$", log, re.M))
-    names = dict(STEP.findall(log))
-    return names, sorted(name for number, name in names.items() if number not in cached)
+    # A download has the name of its ADD, and comes before it.
+    numbers = {name: number for number, name in STEP.findall(log)}
+    return numbers, sorted(name for name, number in numbers.items() if number not in cached)
 
 
 @dataclass
@@ -79,19 +83,21 @@ class Side:
 class Interchange:
     def __init__(self, work, arguments):
         self.work, self.servers = work, Servers(work)
-        self.registry = WritableRegistry(work / "registry")
-        self.key = work / "key"
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.key)], check=True)
         cobuild = Cobuild(work, self.servers, None, arguments.cobuild)
-        buildkit = BuildKit(work, self.servers, None, os.environ["BUILDKITD"], os.environ["BUILDCTL"])
-        prune = [buildkit.client, "--addr", buildkit.socket, "prune", "--all"]
-        self.buildkit = buildkit
-        self.sides = [
-            Side(buildkit, self.registry, lambda: subprocess.run(prune, check=True, capture_output=True)),
-            Side(cobuild, self.registry, lambda: shutil.rmtree(cobuild.work / "store", ignore_errors=True)),
-        ]
+        self.cobuild = Side(cobuild, None, lambda: shutil.rmtree(cobuild.work / "store", ignore_errors=True))
         self.logs = work / "logs"
         self.logs.mkdir()
+        self.key = work / "key"
+        self.closing = [self.servers.close]
+        if arguments.recorded:
+            return
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.key)], check=True)
+        buildkit = BuildKit(work, self.servers, None, os.environ["BUILDKITD"], os.environ["BUILDCTL"])
+        prune = [buildkit.client, "--addr", buildkit.socket, "prune", "--all"]
+        self.registry = self.cobuild.registry = WritableRegistry(work / "registry")
+        self.buildkit = Side(buildkit, self.registry, lambda: subprocess.run(prune, check=True, capture_output=True))
+        self.sides = [self.buildkit, self.cobuild]
+        self.closing += [self.registry.close, buildkit.close]
 
     def place(self, name, kind, exporter):
         """(words that export to, words that import from) a cache of `kind`."""
@@ -155,10 +161,34 @@ class Interchange:
         shutil.rmtree(context)
         return found
 
+    def record(self, case):
+        """Has BuildKit export the cache of a case to CACHES, and drops its layers: they are not looked at."""
+        context, place = self.work / "contexts" / case.name, CACHES / case.name
+        write_context(case, context, self.servers.fill_in)
+        shutil.rmtree(place, ignore_errors=True)
+        made, log = self.buildkit.build([*self.options(case, context), "--export-cache", f"type=local,dest={place},mode=max"])
+        if made.error:
+            raise SystemExit(f"{case.name}: {made.error}")
+        index = json.loads((place / "index.json").read_text())
+        manifest = json.loads((place / "blobs" / index["manifests"][0]["digest"].replace(":", "/")).read_text())
+        for layer in manifest["layers"]:
+            (place / "blobs" / layer["digest"].replace(":", "/")).unlink(missing_ok=True)
+        shutil.rmtree(place / "ingest", ignore_errors=True)
+
+    def check_recorded(self, case):
+        """What is wrong when cobuild imports what BuildKit exported once: nothing may run."""
+        context = self.work / "contexts" / case.name
+        write_context(case, context, self.servers.fill_in)
+        make_newer(context)
+        got, log = self.cobuild.build([*self.options(case, context), "--import-cache", f"type=local,src={CACHES / case.name}"])
+        (self.logs / f"recorded.{case.name}.log").write_text(log)
+        if got.error:
+            return [got.error]
+        return got.missed if got.steps else ["no steps were shown"]
+
     def close(self):
-        self.buildkit.close()
-        self.registry.close()
-        self.servers.close()
+        for close in reversed(self.closing):
+            close()
 
 
 def make_newer(context):
@@ -185,10 +215,12 @@ def parse_arguments():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("patterns", nargs="*")
     parser.add_argument("--all", action="store_true")
+    parser.add_argument("--recorded", action="store_true")
+    parser.add_argument("--record", action="store_true")
     parser.add_argument("--kinds", default="", help=f"of {', '.join(KINDS)}")
     parser.add_argument("--keep", action="store_true", help="keep the logs")
     parser.add_argument("--markdown")
-    executable = os.environ.get("COBUILD") or HERE.parent.parent / "build/release/cobuild"
+    executable = os.environ.get("COBUILD") or os.environ.get("COBUILD_DEFAULT") or HERE.parent.parent / "build/release/cobuild"
     parser.add_argument("--cobuild", default=str(executable))
     return parser.parse_args()
 
@@ -220,9 +252,22 @@ def report(found, name, kinds, lines):
     return worse
 
 
+def run_recorded(interchange, arguments):
+    """Returns how many went wrong."""
+    wrong = 0
+    for case in RECORDED:
+        if arguments.record:
+            interchange.record(case)
+            continue
+        missed = interchange.check_recorded(case)
+        wrong += bool(missed)
+        print(f"{'FAILED' if missed else 'passed'}: {case.name}", *(f"    ran: {step}" for step in missed), sep="\n")
+    return wrong
+
+
 def main():
     arguments = parse_arguments()
-    if not (os.environ.get("BUILDKITD") and os.environ.get("BUILDCTL")):
+    if not arguments.recorded and not (os.environ.get("BUILDKITD") and os.environ.get("BUILDCTL")):
         print("SKIPPED: set BUILDKITD and BUILDCTL to BuildKit's executables")
         return 77
     without_hybrid_cgroups()
@@ -230,6 +275,13 @@ def main():
     kinds = tuple(arguments.kinds.split(",")) if arguments.kinds else KINDS[:1] if arguments.all else KINDS
     work = Path(tempfile.mkdtemp(prefix="cobuild-interchange."))
     interchange = Interchange(work, arguments)
+    if arguments.recorded or arguments.record:
+        try:
+            return 1 if run_recorded(interchange, arguments) else 0
+        finally:
+            interchange.close()
+            if not arguments.keep:
+                subprocess.run(["rm", "-rf", "--one-file-system", str(work)], check=False)
     lines = [f"| steps that need not run ({', '.join(kinds)}) | BuildKit to BuildKit | BuildKit to cobuild | cobuild to BuildKit | cobuild to cobuild |",
              "| --- | --- | --- | --- | --- |"]
     print("\n".join(lines))
