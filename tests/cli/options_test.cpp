@@ -536,6 +536,7 @@ TEST(Options, CommandsAboutImages) {
   EXPECT_THAT(refused({"pull", "--platform", "x/y/z/w", "a"}), HasSubstr("x/y/z/w"));
 }
 
+// F5.2.1, F5.2.4.
 TEST(Options, CachesInBothSpellings) {
   auto const build = parse_build({"--cache-from", "a,b", "--cache-from", "type=local,SRC=/c", "--import-cache",
                                   "type=registry,ref=a,registry.insecure=true", "--cache-to",

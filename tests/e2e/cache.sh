@@ -22,7 +22,7 @@ stores=0
 layers_here() { find "$STORE/blobs" -type f 2>/dev/null | wc -l; }
 has_run() { grep -qE "^#[0-9]+ \[.*\] $1" "$ERR" || fail "no step $1"; local n; n=$(grep -oE "^#[0-9]+ \[.*\] $1" "$ERR" | head -n 1 | cut -d' ' -f1); ! grep -qx "$n CACHED" "$ERR" || fail "step $1 was cached"; }
 
-# Out: all at once.
+# Out: all at once (F5.2.1, F5.2.2, F5.2.4, F5.2.7, F5.2.8, F5.4.1 to F5.4.3).
 ok build "${flags[@]}" --cache-to "type=registry,ref=$REGISTRY/cache:max,mode=max" \
   --export-cache "type=local,dest=$WORK/max,mode=max" --cache-to "type=local,dest=$WORK/min,compression=zstd" \
   --cache-to type=inline --push -t "$REGISTRY/app:1" --metadata-file "$WORK/metadata.json" "$CONTEXT"
@@ -34,9 +34,13 @@ says "preparing layers for inline cache"
 json "$WORK/metadata.json" 'json.loads(j["cache.manifest"])["mediaType"]' | grep -q image.manifest || fail "no cache.manifest"
 skopeo --insecure-policy --tmpdir "$WORK" inspect --raw --tls-verify=false "docker://$REGISTRY/cache:max" >"$WORK/manifest"
 equal "$(json "$WORK/manifest" 'j["config"]["mediaType"]')" application/vnd.buildkit.cacheconfig.v0
+# F5.3.11.
+for name in buildkit/createdat containerd.io/uncompressed; do
+  equal "$(json "$WORK/manifest" "all('$name' in layer['annotations'] for layer in j['layers'])")" True
+done
 ok skopeo --insecure-policy --tmpdir "$WORK" inspect --config --tls-verify=false "docker://$REGISTRY/app:1"
 
-# In: nothing runs, and no layer is fetched, since nobody reads one.
+# In: nothing runs, and no layer is fetched, since nobody reads one (F5.3.14).
 for from in "$REGISTRY/cache:max" "type=registry,ref=$REGISTRY/cache:max" "type=local,src=$WORK/max"; do
   fresh_store
   ok build "${flags[@]}" --cache-from "$from" "$CONTEXT"
@@ -73,7 +77,7 @@ ok build "${flags[@]}" --cache-from "$REGISTRY/cache:max" "$CONTEXT"
 has_run "COPY --link"
 echo a >"$CONTEXT/a.txt"
 
-# min has what the result is made of, and so has the image; other stages' keys are no results, but lead on.
+# F5.2.2: min has what the result is made of, and so has the image; other stages' keys are no results, but lead on.
 for from in "type=local,src=$WORK/min" "type=registry,ref=$REGISTRY/app:1"; do
   fresh_store
   ok build "${flags[@]}" --cache-from "$from" -o "type=local,dest=$WORK/files3" "$CONTEXT"
@@ -81,7 +85,8 @@ for from in "type=local,src=$WORK/min" "type=registry,ref=$REGISTRY/app:1"; do
   grep -A1 -E '\] RUN cat' "$ERR" | grep -q CACHED || fail "the last step ran, with $from"
 done
 
-# Another shape, another tag, several imports, one of which is not there: a failed step, and no failed build.
+# Another shape, another tag, several imports, one of which is not there: a failed step, and no failed build
+# (F5.2.10, F5.3.10, F5.4.3).
 ok build "${flags[@]}" --cache-to "type=registry,ref=$REGISTRY/cache:index,mode=max,image-manifest=false" \
   --cache-to "type=local,dest=$WORK/max,mode=max,tag=second" "$CONTEXT"
 skopeo --insecure-policy --tmpdir "$WORK" inspect --raw --tls-verify=false "docker://$REGISTRY/cache:index" >"$WORK/manifest"
@@ -99,7 +104,7 @@ mv "$WORK/max" "$WORK/gone"
 ok build -o "type=local,dest=$WORK/files4" "$CONTEXT"
 equal "$(cat "$WORK/files4/y")" tool
 mv "$WORK/gone" "$WORK/max"
-# reset: what no tag leads to goes.
+# reset: what no tag leads to goes (F5.4.3).
 echo c >"$CONTEXT/a.txt"
 before=$(ls "$WORK/max/blobs/sha256" | wc -l)
 ok build --cache-to "type=local,dest=$WORK/min,mode=min,reset=true" "$CONTEXT"
@@ -118,14 +123,21 @@ fails build --cache-from "type=local,src=$WORK/max" -o "type=local,dest=$WORK/fi
 one_error
 absent "$WORK/files5/y"
 
-# A cache that cannot be written fails the build, unless that is to be ignored.
+# A cache that cannot be written fails the build, unless that is to be ignored (F5.2.3).
 stop_servers
 ok build "${flags[@]}" --registry-timeout 2 --cache-to "type=registry,ref=$REGISTRY/cache:late,mode=max,ignore-error=true" "$CONTEXT"
 fails build "${flags[@]}" --registry-timeout 2 --cache-to "type=registry,ref=$REGISTRY/cache:late,mode=max" "$CONTEXT"
 one_error
 says "failed to export cache: failed to push $REGISTRY/cache:late"
 
-# What is wrong is told before anything is built.
+# Nothing to export (F5.2.9).
+mkdir "$WORK/nothing"
+echo 'FROM scratch' >"$WORK/nothing/Dockerfile"
+ok build --cache-to "type=local,dest=$WORK/none" "$WORK/nothing"
+says "skipping cache export for empty result"
+absent "$WORK/none"
+
+# What is wrong is told before anything is built (F5.2.1, F5.2.5, F5.3.10).
 fails build --cache-to type=nothing "$CONTEXT"
 says 'unknown cache exporter: "nothing"'
 fails build --cache-from type=nothing "$CONTEXT"

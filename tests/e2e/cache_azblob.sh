@@ -18,7 +18,7 @@ DENIED=$BOX,secret_access_key=$SECRET
 EXPORTING="exporting cache to Azure Blob Storage"
 object_cache_rounds
 
-# Several names, all of which are read; what there is to say may come from the environment.
+# Several names, all of which are read; what there is to say may come from the environment (F5.4.6).
 export BUILDKIT_AZURE_STORAGE_ACCOUNT_URL=$URL BUILDKIT_AZURE_STORAGE_ACCOUNT_NAME=acct BUILDKIT_AZURE_STORAGE_PREFIX=p
 ok build --cache-to "type=azblob,secret_access_key=$KEY,name=one,mode=max" "$CONTEXT"
 fresh_store

@@ -1,4 +1,4 @@
-# A cache in GitHub's service, by both of its protocols.
+# A cache in GitHub's service, by both of its protocols (F5.4.4).
 source "$(dirname "$0")/object_caches.sh"
 export ACTIONS_RUNTIME_TOKEN
 ACTIONS_RUNTIME_TOKEN=$(python3 "$WORK/bin/gha_server.py" --token)

@@ -17,7 +17,7 @@ DENIED=$BOX,access_key_id=NOBODY,secret_access_key=$SECRET
 EXPORTING="exporting cache to Amazon S3"
 object_cache_rounds
 
-# Names and layouts as BuildKit has them.
+# Names and layouts as BuildKit has them (F5.4.5).
 [ -e "$WORK/buckets/box/p/manifests/buildkit._S3rver_object" ] || fail "no manifest: $(find "$WORK/buckets")"
 ls "$WORK/buckets/box/p/blobs/" | grep -q '^sha256' || fail "no blobs"
 config="$WORK/buckets/box/p/manifests/buildkit._S3rver_object"

@@ -36,6 +36,7 @@ std::string complaint(const std::string& text) {
   return "nothing is wrong";
 }
 
+// F5.3.2.
 TEST(CacheConfig, F10_76_AParentThatIsAbsentIsTheFirst) {
   CacheConfig const config = parse(
       R"({"layers":[{"blob":"$a","parent":-1},{"blob":"$b"},{"blob":"$c","parent":1}]})");
@@ -45,6 +46,7 @@ TEST(CacheConfig, F10_76_AParentThatIsAbsentIsTheFirst) {
   EXPECT_EQ(to_json(config), with_digests(R"({"layers":[{"blob":"$a","parent":-1},{"blob":"$b"},{"blob":"$c","parent":1}]})"));
 }
 
+// F5.3.1, F5.3.4.
 TEST(CacheConfig, InputsComeBeforeWhatTheyLeadTo) {
   CacheConfig const config = parse(
       R"({"layers":[{"blob":"$a","parent":-1}],"records":[
@@ -62,6 +64,7 @@ TEST(CacheConfig, InputsComeBeforeWhatTheyLeadTo) {
   EXPECT_EQ(last.results[0].created_at, try_parse_rfc3339("2020-01-02T03:04:05Z"));
 }
 
+// F5.3.5.
 TEST(CacheConfig, ChainsAreListsOfLayers) {
   CacheConfig const config = parse(
       R"({"layers":[{"blob":"$a","parent":-1},{"blob":"$b","parent":-1}],"records":[
