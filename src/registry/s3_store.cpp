@@ -260,8 +260,14 @@ Task<void> S3Store::put_whole(const std::string& name, const Part& part) {
   if (!answer.is_success()) throw refused(answer);
 }
 
+/// Colons as they are: not every server undoes them here.
 std::string S3Store::copy_source(const std::string& name) const {
-  return percent_encode(settings_.bucket) + "/" + encode_path(name);
+  std::string out = percent_encode(settings_.bucket) + "/" + encode_path(name);
+  constexpr std::string_view kColon = "%3A";
+  for (std::size_t at = out.find(kColon); at != std::string::npos; at = out.find(kColon, at)) {
+    out.replace(at, kColon.size(), ":");
+  }
+  return out;
 }
 
 /// A copy of the object on itself: S3 takes that when something about it changes.
