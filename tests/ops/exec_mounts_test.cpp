@@ -240,6 +240,8 @@ TEST_F(ExecMountsTest, CachesStartAsTheirInputOnce) {
 TEST_F(ExecMountsTest, CachesAreFilledFromElsewhereWhenTheyAreEmpty) {
   MountDepot const depot{.objects = std::make_shared<oci::FolderStore>(directory.path() / "depot", pool),
                          .name = "local:depot",
+                         .key = {},
+                         .restore_keys = {},
                          .bytes_max = 1'000'000,
                          .timeout = std::chrono::minutes(1)};
   pb::Op op = exec_op();

@@ -11,6 +11,7 @@
 #include "core/sys/fs.hpp"
 #include "ops/content_hash.hpp"
 #include "ops/file_tree.hpp"
+#include "ops/op_digest.hpp"
 
 namespace cobuild::ops {
 namespace {
@@ -118,16 +119,23 @@ TEST(OpDescriptionTest, OfFileActions) {
   EXPECT_TRUE(what.arguments[1].starts_with("write /etc/token 0600 content "));
 }
 
+ContentSelector selector(const std::string& path) {
+  ContentSelector made;
+  made.path = path;
+  made.wildcard = contains_wildcards(path);
+  return made;
+}
+
 /// The list of what one selector takes of a directory, after its digest was computed.
-solve::FileList list(const std::filesystem::path& root, ContentSelector selector) {
+solve::FileList list(const std::filesystem::path& root, const ContentSelector& wanted) {
   auto const tree = FileTree::open(root, FileTree::Kind::kLocal);
   ContentHash hash(*tree);
-  (void)hash.digest_of(selector);
+  (void)hash.digest_of(wanted);
   for (FileTree::Entry* const entry : hash.missing())
     entry->header_digest = hash_entry(*tree, *entry);
   hash.forget_missing();
-  (void)hash.digest_of(selector);
-  return ContentHash(*tree).list({selector});
+  (void)hash.digest_of(wanted);
+  return ContentHash(*tree).list({wanted});
 }
 
 class ContentListTest : public testing::Test {
@@ -146,18 +154,18 @@ class ContentListTest : public testing::Test {
 };
 
 TEST_F(ContentListTest, HasWhatIsSelected) {
-  EXPECT_EQ(paths(list(root, {.path = "/"})), "/ /a.c /b.txt /d /d/c.c /d/e /d/e/f ");
-  EXPECT_EQ(paths(list(root, {.path = "/d/e"})), "/d/e /d/e/f ");
-  EXPECT_EQ(paths(list(root, {.path = "/*.c", .wildcard = true})), "/a.c ");
+  EXPECT_EQ(paths(list(root, selector("/"))), "/ /a.c /b.txt /d /d/c.c /d/e /d/e/f ");
+  EXPECT_EQ(paths(list(root, selector("/d/e"))), "/d/e /d/e/f ");
+  EXPECT_EQ(paths(list(root, selector("/*.c"))), "/a.c ");
 }
 
 TEST_F(ContentListTest, TellsWhatChanged) {
-  auto const before = list(root, {.path = "/"});
+  auto const before = list(root, selector("/"));
   std::ofstream(root / "a.c") << "longer than before";
   std::ofstream(root / "new") << "new";
   std::filesystem::remove(root / "b.txt");
   ::chmod((root / "d/c.c").c_str(), 0755);
-  auto const changes = solve::compare(before, list(root, {.path = "/"}));
+  auto const changes = solve::compare(before, list(root, selector("/")));
   ASSERT_EQ(changes.size(), 4U);
   EXPECT_EQ(changes[0].path, "a.c");
   EXPECT_EQ(changes[0].kind, solve::FileChangeKind::kContent);
@@ -174,10 +182,10 @@ TEST_F(ContentListTest, HugeDirectoriesAreSummedUp) {
   for (std::size_t i = 0; i <= solve::kListedFilesMax; ++i) {
     std::ofstream(root / "huge" / std::to_string(i)) << i;
   }
-  auto const before = list(root, {.path = "/"});
+  auto const before = list(root, selector("/"));
   EXPECT_LT(before.files.size(), 20U);
   std::ofstream(root / "huge/7") << "other";
-  auto const changes = solve::compare(before, list(root, {.path = "/"}));
+  auto const changes = solve::compare(before, list(root, selector("/")));
   ASSERT_EQ(changes.size(), 1U);
   EXPECT_EQ(changes[0].path, "huge");
   EXPECT_EQ(changes[0].kind, solve::FileChangeKind::kBelow);
