@@ -94,7 +94,8 @@ index["manifests"][0].update(digest=digest, size=len(text))
 (layout / "index.json").write_text(json.dumps(index))
 PY
 for prefer in true false; do
-  ok build --build-context "base=oci-layout://$WORK/foreign:latest" \
+  # In a store of its own: elsewhere the layer is known as an ordinary one.
+  STORE=$WORK/store-foreign ok build --build-context "base=oci-layout://$WORK/foreign:latest" \
     -o "type=oci,tar=false,dest=$WORK/$prefer,prefer-nondist-layers=$prefer" "$CONTEXT"
   manifest=$WORK/$prefer/blobs/sha256/$(json "$WORK/$prefer/index.json" 'j["manifests"][0]["digest"][7:]')
   json "$manifest" '[(l["mediaType"][32:], l.get("urls")) for l in j["layers"][:2]]' >"$WORK/types.$prefer"

@@ -25,7 +25,7 @@ equal "$(grep -c 'WARN: MaintainerDeprecated' "$ERR")" 1 # F1.12.25
 says "[linux/arm/v7 "
 equal "$(grep -cE '^#[0-9]+ \[.*\] COPY file /shared' "$ERR")" 1
 
-# The index, in the order that was asked for, and each image's own config.
+# The index, in the order that was asked for (F4.5.5), and each image's own config.
 digest=$(json "$WORK/metadata.json" 'j["containerimage.digest"]')
 equal "$(cat "$WORK/iid")" "$digest"
 blob() { echo "$WORK/layout/blobs/sha256/${1#sha256:}"; }

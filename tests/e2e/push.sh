@@ -66,7 +66,7 @@ all_cached
 ok inspect "docker://$REGISTRY/lazy/app:1"
 equal "$(json "$OUT" 'j["Layers"][0]')" "$layer"
 
-# Two platforms under an index; registry.insecure instead of a flag; type=registry.
+# Two platforms under an index; registry.insecure instead of a flag (F4.2.4); type=registry.
 STORE=$WORK/store
 dockerfile <<DF
 FROM scratch
@@ -103,14 +103,14 @@ ok build -t x:y -o type=image --iidfile "$WORK/iid" "$CONTEXT"
 says "the image stays in the store"
 grep -q '^sha256:' "$WORK/iid" || fail "no image ID"
 
-# A registry that is gone: built and not pushed, once more without building when it is back.
+# A registry that is gone: built and not pushed (F4.1.8), once more without building when it is back.
 stop_servers
 status=0
 build "${flags[@]}" --push -t "$REGISTRY/team/late:1" -o "type=local,dest=$WORK/also" --label c=d "$CONTEXT" >"$OUT" 2>"$ERR" || status=$?
 equal "$status" 3
 one_error
 says "failed to push $REGISTRY/team/late:1: "
-says "the same command pushes it without building"
+says 'the same command pushes it without building it again, and so does `cobuild push NAME`'
 [ -e "$WORK/also/copy" ] || fail "the other output was not written"
 docker-registry serve "$WORK/registry.yml" >"$WORK/registry.log" 2>&1 &
 SERVERS+=($!)
