@@ -28,6 +28,7 @@
 #include "cli/remedies.hpp"
 #include "cli/report_error.hpp"
 #include "cli/settle.hpp"
+#include "cli/solving.hpp"
 #include "cli/stdin_context.hpp"
 #include "cli/timings_report.hpp"
 #include "cli/workspace.hpp"
@@ -38,15 +39,11 @@
 #include "core/async/task_group.hpp"
 #include "core/base/error.hpp"
 #include "core/base/timings.hpp"
-#include "core/llb/definition.hpp"
 #include "core/llb/marshal.hpp"
-#include "core/solve/solver.hpp"
 #include "core/sys/file_io.hpp"
 #include "oci/export_image.hpp"
 #include "ops/exec/sandbox.hpp"
 #include "ops/exec_op.hpp"
-#include "ops/local_source.hpp"
-#include "ops/resolver.hpp"
 
 namespace cobuild::cli {
 namespace {
@@ -96,112 +93,6 @@ Plan make_plan(FrontendResult frontend) {
   return plan;
 }
 
-/// The entitlement that a step needs and has not; null: none.
-const char* missing_entitlement(const pb::ExecOp& exec, const BuildOptions& options) {
-  auto const allowed = [&options](std::string_view name) {
-    return std::ranges::find(options.entitlements, name) != options.entitlements.end();
-  };
-  if (exec.security() == pb::INSECURE && !allowed("security.insecure")) return "security.insecure";
-  if (exec.network() == pb::HOST && !allowed("network.host")) return "network.host";
-  return nullptr;
-}
-
-/// What needs an --allow and has none is refused before anything runs (F7.5.3, F7.5.4, F10.66).
-void check_entitlements(const llb::Graph& graph, const BuildOptions& options, ops::CdiDevices& devices) {
-  for (const auto& vertex : graph.vertices) {
-    if (!vertex->op.has_exec()) continue;
-    try {
-      if (const char* const missing = missing_entitlement(vertex->op.exec(), options)) {
-        throw Error(ErrorKind::kDenied,
-                    std::string(missing) + " is not allowed: --allow " + missing + " grants it");
-      }
-      if (!vertex->op.exec().cdidevices().empty()) {
-        static_cast<void>(devices.find(ops::device_requests(vertex->op.exec())));
-      }
-    } catch (const Error& refusal) {
-      Error error = refusal.with_context("failed to load LLB");
-      for (const SourceSpan& span : vertex->spans) error = error.with_span(span);
-      throw error;
-    }
-  }
-}
-
-/// Steps that ignore the cache begin with empty cache mounts, too (F1.11.14).
-std::vector<std::string> cache_mounts_to_clear(const std::vector<llb::Graph>& graphs) {
-  std::vector<std::string> ids;
-  for (const llb::Graph& graph : graphs) {
-    for (const auto& vertex : graph.vertices) {
-      if (!vertex->op.has_exec() || !vertex->metadata.ignore_cache()) continue;
-      for (const pb::Mount& mount : vertex->op.exec().mounts()) {
-        if (mount.mounttype() != pb::CACHE) continue;
-        ids.push_back(mount.cacheopt().id().empty() ? mount.dest() : mount.cacheopt().id());
-      }
-    }
-  }
-  return ids;
-}
-
-/// A graph is what the frontend or the user gave; an empty definition is scratch.
-llb::Graph load_graph(const pb::Definition& definition, const BuildOptions& options,
-                      ops::CdiDevices& devices) {
-  Timings::Span const span(Phase::kParse);
-  if (definition.def().empty()) return {};
-  llb::LoadOptions load_options;
-  load_options.default_platform = llb::host_platform();
-  llb::Graph graph = llb::load(definition, load_options);
-  check_entitlements(graph, options, devices);
-  return graph;
-}
-
-/// Builds all targets at once: what they have in common is built once.
-Task<void> solve_targets(Plan& plan, const BuildOptions& options, Workspace& workspace,
-                         std::vector<solve::ImportedCache> imports, progress::Sink& progress) {
-  ops::LocalContexts contexts{options.locals};
-  ops::Resolver resolver(workspace.services, workspace.images, contexts, workspace.remote);
-  EarlyExport* const early = workspace.early;
-  std::vector<llb::Graph> graphs;
-  std::vector<llb::Edge> edges;
-  for (const pb::Definition& definition : plan.definitions) {
-    graphs.push_back(load_graph(definition, options, workspace.devices));
-    if (!graphs.back().result.vertex) continue;
-    edges.push_back(graphs.back().result);
-    if (early != nullptr) early->add_target(edges.back());
-  }
-  if (auto ids = cache_mounts_to_clear(graphs); !ids.empty()) {
-    co_await workspace.store->clear_cache_mounts(std::move(ids));
-  }
-  solve::Solver::Options solver_options;
-  solver_options.imports = std::move(imports);
-  if (early != nullptr) {
-    solver_options.on_result = [early](const llb::Edge& edge, const solve::Result& result) {
-      early->add_result(edge, result);
-    };
-  }
-  solver_options.origin = build_origin(options);
-  if (options.explain) solver_options.on_explained = log_explanation;
-  solve::Solver solver(workspace.runtime.loop().get_executor(), *workspace.store, resolver, progress,
-                       std::move(solver_options));
-  std::vector<solve::Result> results = co_await with_cleanup(
-      solver.solve(edges), report_steps(solver, describe_build(options), workspace.report));
-  if (early != nullptr) early->close();
-  for (std::size_t i = 0, next = 0; i < graphs.size(); ++i) {
-    if (!graphs[i].result.vertex) continue;  // scratch
-    solve::Result result = std::move(results.at(next++));
-    store::LayerChain& layers = plan.result.targets[i].layers;
-    layers = result.layers;
-    if (!result.unstored) continue;
-    // Only hand-made LLB ends in a directory of the user's.
-    auto copy = [&](InternalStep& step) {
-      return ops::materialise(workspace.services, result, step);
-    };
-    layers = co_await in_step<store::LayerChain>(progress, "copying local directory", copy);
-  }
-  if (!exports_cache(options)) co_return;
-  co_await solver.adopt_imports();
-  plan.result.keys.records = solver.key_records();
-  for (const BuiltTarget& target : plan.result.targets) plan.result.keys.results.push_back(target.layers);
-}
-
 Task<Plan> plan_build(const BuildOptions& options, Workspace& workspace,
                                        progress::Sink& progress, dockerfile::IgnoreFile& ignore) {
   if (options.frontend.empty()) co_return read_llb_from_stdin(options);
@@ -221,21 +112,9 @@ Task<void> store_value(T& place, Task<T> task) {
   place = co_await std::move(task);
 }
 
-Task<void> solve_and_export(Plan& plan, const dockerfile::IgnoreFile& ignore,
-                            std::vector<solve::ImportedCache> imports,
-                            const BuildOptions& options, Workspace& workspace,
-                            progress::Sink& progress) {
-  // SOLVE. Runs what the cache does not have. Finished layers are on their way to the outputs.
-  std::exception_ptr failure;
-  try {
-    co_await solve_targets(plan, options, workspace, std::move(imports), progress);
-  } catch (const Error& e) {
-    failure = std::make_exception_ptr(explain_missing_source(e, options, ignore));
-  }
-  if (failure) std::rethrow_exception(failure);
-
-  // EXPORT. All outputs at once.
-  BuiltResult& result = plan.result;
+/// All outputs at once.
+Task<void> export_all(BuiltResult& result, const BuildOptions& options, Workspace& workspace,
+                      progress::Sink& progress) {
   auto write = [&](const OutputOptions& output) {
     return export_result(output, result, workspace, progress);
   };
@@ -247,6 +126,39 @@ Task<void> solve_and_export(Plan& plan, const dockerfile::IgnoreFile& ignore,
   }
   co_await export_caches(options, result.keys, workspace, progress, result.response);
   co_await save_cache_mounts(workspace, progress);
+}
+
+Task<void> solve_and_export(Plan& plan, const dockerfile::IgnoreFile& ignore,
+                            std::vector<solve::ImportedCache> imports,
+                            const BuildOptions& options, Workspace& workspace,
+                            progress::Sink& progress) {
+  Solving solving(plan.definitions, std::move(imports), options, workspace, progress);
+  co_await solving.clear_cache_mounts();
+  std::exception_ptr export_failure;
+  for (;;) {
+    // SOLVE. Runs what the cache does not have. Finished layers are on their way to the outputs.
+    std::exception_ptr failure;
+    bool is_other = false;
+    try {
+      is_other = co_await solving.solve(plan.result);
+    } catch (const Error& e) {
+      failure = std::make_exception_ptr(explain_missing_source(e, options, ignore));
+    }
+    if (failure) std::rethrow_exception(failure);
+
+    // EXPORT. Once more when layers that were found in a cache could not be had, and are made now.
+    if (export_failure && !is_other) std::rethrow_exception(export_failure);
+    try {
+      co_await export_all(plan.result, options, workspace, progress);
+      co_return;
+    } catch (const Error& e) {
+      if (!solving.has_lost(plan.result)) throw;
+      export_failure = std::current_exception();
+      InternalStep step(progress, "[internal] making again what caches have lost");
+      step.warn(std::string(e.what()) + ": it was found in a cache, and is made again");
+      step.done();
+    }
+  }
 }
 
 /// THE BUILD: what to build, build it, write it. Returns what became of it.

@@ -163,7 +163,7 @@ solve::ImportedCache to_imported(oci::CacheConfig config, const std::vector<oci:
       imported.blob.size = layer.annotations->size;
       imported.blob.media_type = layer.annotations->media_type;
     }
-    known.push_back(diff_id.has_value());
+    known.push_back(diff_id.has_value() && oci::is_layer_type(imported.blob.media_type));
     if (diff_id) imported.diff_id = *diff_id;
     cache.layers.push_back(std::move(imported));
   }

@@ -77,6 +77,23 @@ oci::Descriptor describe(const store::LayerBlob& blob) {
   return descriptor;
 }
 
+/// What is known of where a layer is, to see whether it is still the same.
+std::string text_of(const std::vector<store::LayerBlob>& blobs) {
+  std::string text;
+  for (const store::LayerBlob& blob : blobs) {
+    text += blob.digest.to_string() + (blob.present ? " here" : "");
+    for (const std::string& source : blob.sources) text += " " + source;
+    text += "\n";
+  }
+  return text;
+}
+
+/// Whether other bytes, from elsewhere, would do: neither the disk nor the user is why it went wrong.
+bool is_about_the_bytes(const Error& error) {
+  return error.kind() == ErrorKind::kCorrupt || error.kind() == ErrorKind::kNotFound ||
+         error.kind() == ErrorKind::kDenied;
+}
+
 }  // namespace
 
 /// The files of a layer as they are unpacked.
@@ -171,6 +188,14 @@ Task<void> LayerFetcher::ensure_snapshot(store::LayerChain chain, std::size_t po
                                          solve::StepSink& step) {
   store::LayerId const id = chain[position];
   auto found = jobs_.find(id);
+  if (auto const lost = lost_.find(id); found != jobs_.end() && lost != lost_.end()) {
+    // Again only if there is another place to try.
+    if (lost->second != text_of(store_.get_layer(id).blobs)) {
+      lost_.erase(lost);
+      jobs_.erase(found);
+      found = jobs_.end();
+    }
+  }
   if (found == jobs_.end()) {
     auto relay = std::make_shared<StepRelay>();
     auto compute = [this, chain, position, relay] { return make_snapshot(chain, position, relay); };
@@ -187,22 +212,31 @@ Task<bool> LayerFetcher::make_snapshot(store::LayerChain chain, std::size_t posi
   // Another process may be at it; after the wait its work is ours.
   auto const lock = co_await store_.lock("layer " + std::to_string(id.value));
   if (co_await store_.confirm_snapshot(id)) co_return true;
-  store::Layer const layer = store_.get_layer(id);
+  auto attempt = [&](store::LayerBlob blob) {
+    return make_snapshot_of(std::move(blob), chain, position, *relay);
+  };
+  co_await try_each(id, candidates(store_.get_layer(id)), attempt);
+  co_return true;
+}
+
+Task<void> LayerFetcher::make_snapshot_of(store::LayerBlob blob, store::LayerChain chain,
+                                          std::size_t position, StepRelay& relay) {
+  store::LayerId const id = chain[position];
   oci::ApplyOptions options;
-  options.expected_diff_id = layer.diff_id;
+  options.expected_diff_id = store_.get_layer(id).diff_id;
   std::optional<Unpacking> unpacking;
   std::optional<oci::AppliedLayer> applied;
   {
     auto const slot = co_await streams_.acquire();
     Timings::Span const span(Phase::kPull);
     unpacking.emplace(*this, std::move(options));
-    co_await stream(id, &*unpacking, *relay);
+    co_await stream(std::move(blob), &*unpacking, relay);
     applied.emplace(co_await unpacking->applier().finish());
   }
-  for (const std::string& warning : applied->warnings) relay->warn(warning);
+  for (const std::string& warning : applied->warnings) relay.warn(warning);
   if (!applied->is_complete()) {
     store::LayerChain below(chain.begin(), chain.begin() + static_cast<std::ptrdiff_t>(position));
-    auto lowers = co_await directories(std::move(below), *relay);
+    auto lowers = co_await directories(std::move(below), relay);
     std::filesystem::path const directory = unpacking->files().fs();
     auto complete = [&] {
       oci::complete_layer(directory, lowers, *applied);
@@ -211,7 +245,6 @@ Task<bool> LayerFetcher::make_snapshot(store::LayerChain chain, std::size_t posi
     co_await offload(pool_, complete);
   }
   co_await store_.commit_snapshot(id, std::move(unpacking->files()));
-  co_return true;
 }
 
 Task<void> LayerFetcher::fetch_blobs(store::LayerChain chain, solve::StepSink& step) {
@@ -229,39 +262,82 @@ Task<void> LayerFetcher::fetch_blobs(store::LayerChain chain, solve::StepSink& s
 Task<void> LayerFetcher::fetch_blob(store::LayerId id, solve::StepSink& step) {
   auto const lock = co_await store_.lock("layer " + std::to_string(id.value));
   Timings::Span const span(Phase::kPull);
-  co_await stream(id, nullptr, step);
+  auto attempt = [&](store::LayerBlob blob) { return stream(std::move(blob), nullptr, step); };
+  co_await try_each(id, candidates(store_.get_layer(id)), attempt);
 }
 
 Task<void> LayerFetcher::fetch_blob(store::LayerId id, BlobDigest digest, solve::StepSink& step) {
   auto const lock = co_await store_.lock("layer " + std::to_string(id.value));
   if (store_.has_blob(digest)) co_return;
   Timings::Span const span(Phase::kPull);
-  store::Layer const layer = store_.get_layer(id);
-  for (const store::LayerBlob& blob : layer.blobs) {
-    if (blob.digest != digest || blob.sources.empty()) continue;
-    auto const slot = co_await streams_.acquire();
-    co_await download(blob, nullptr, step);
-    co_return;
+  std::vector<store::LayerBlob> blobs = store_.get_layer(id).blobs;
+  std::erase_if(blobs, [&](const store::LayerBlob& blob) {
+    return blob.digest != digest || blob.sources.empty();
+  });
+  if (blobs.empty()) {
+    throw Error(ErrorKind::kNotFound, "blob " + digest.to_string() + " of layer " +
+                                          std::to_string(id.value) +
+                                          " is gone and it can be fetched from nowhere");
   }
-  throw Error(ErrorKind::kNotFound, "blob " + digest.to_string() + " of layer " +
-                                        std::to_string(id.value) +
-                                        " is gone and it can be fetched from nowhere");
+  auto const slot = co_await streams_.acquire();
+  auto attempt = [&](store::LayerBlob blob) { return download(std::move(blob), nullptr, step); };
+  co_await try_each(id, std::move(blobs), attempt);
 }
 
-Task<void> LayerFetcher::stream(store::LayerId id, Unpacking* unpacking, solve::StepSink& step) {
-  store::Layer const layer = store_.get_layer(id);
+std::vector<store::LayerBlob> LayerFetcher::candidates(const store::Layer& layer) const {
+  std::vector<store::LayerBlob> here;
+  std::vector<store::LayerBlob> elsewhere;
+  std::vector<store::LayerBlob> out_of_reach;  // To be told what is missing.
   for (const store::LayerBlob& blob : layer.blobs) {
-    if (!blob.present || !store_.has_blob(blob.digest)) continue;
-    if (unpacking == nullptr) co_return;
-    UniqueFd const file = open_file(store_.blob_path(blob.digest), O_RDONLY);
-    co_await replay(pool_, file.get(), blob.size, &unpacking->applier(), nullptr);
-    co_return;
+    bool const in_reach = std::ranges::any_of(
+        blob.sources, [this](const std::string& source) { return sources_.can_fetch(source); });
+    if (blob.present && store_.has_blob(blob.digest)) {
+      here.push_back(blob);
+    } else if (!blob.sources.empty()) {
+      (in_reach ? elsewhere : out_of_reach).push_back(blob);
+    }
   }
-  if (layer.blobs.empty()) {
-    throw Error(ErrorKind::kNotFound, "the files of layer " + std::to_string(id.value) +
+  std::vector<store::LayerBlob> all = std::move(here);
+  all.insert(all.end(), elsewhere.begin(), elsewhere.end());
+  if (all.empty()) all = std::move(out_of_reach);
+  if (all.empty()) {
+    throw Error(ErrorKind::kNotFound, "the files of layer " + std::to_string(layer.id.value) +
                                           " are gone and it can be fetched from nowhere");
   }
-  co_await download(layer.blobs.front(), unpacking, step);
+  return all;
+}
+
+Task<void> LayerFetcher::try_each(store::LayerId id, std::vector<store::LayerBlob> blobs,
+                                  const std::function<Task<void>(store::LayerBlob)>& attempt) {
+  std::exception_ptr failure;
+  for (store::LayerBlob& blob : blobs) {
+    BlobDigest const digest = blob.digest;
+    bool is_other = false;
+    try {
+      co_await attempt(std::move(blob));
+      lost_.erase(id);
+      co_return;
+    } catch (const Error& error) {
+      if (!is_about_the_bytes(error)) throw;
+      if (!failure) failure = std::current_exception();
+      // The bytes that its digest tells of are here, and the layer is not made of them.
+      is_other = error.kind() == ErrorKind::kCorrupt && store_.has_blob(digest);
+    }
+    if (is_other) co_await store_.forget_blob(id, digest);
+  }
+  lost_[id] = text_of(store_.get_layer(id).blobs);
+  std::rethrow_exception(failure);
+}
+
+Task<void> LayerFetcher::stream(store::LayerBlob blob, Unpacking* unpacking,
+                                solve::StepSink& step) {
+  if (!blob.present || !store_.has_blob(blob.digest)) {
+    co_await download(std::move(blob), unpacking, step);
+    co_return;
+  }
+  if (unpacking == nullptr) co_return;
+  UniqueFd const file = open_file(store_.blob_path(blob.digest), O_RDONLY);
+  co_await replay(pool_, file.get(), blob.size, &unpacking->applier(), nullptr);
 }
 
 Task<void> LayerFetcher::download(store::LayerBlob blob, Unpacking* unpacking,
@@ -292,7 +368,7 @@ Task<void> LayerFetcher::download(store::LayerBlob blob, Unpacking* unpacking,
       co_await download_from(*origin, blob, tee, std::move(resume));
       break;
     } catch (const Error& e) {
-      if (e.kind() != ErrorKind::kCorrupt) throw;
+      if (!is_about_the_bytes(e)) throw;
       damage = e;
     }
     // What an earlier build left may be what is wrong, and this must not be left to a later one.

@@ -36,8 +36,8 @@ Task<std::optional<solve::ImportedCache>> import_cache(oci::ContentSource& sourc
                                                        solve::StepSink& step);
 
 /// The records of `config` whose results are made of `blobs`, which are at `source`. Results with
-/// other blobs, or with blobs that neither have annotations nor are described with their diff ID,
-/// are left out.
+/// other blobs, with blobs that neither have annotations nor are described with their diff ID, or
+/// that are no layers, are left out.
 [[nodiscard]] solve::ImportedCache to_imported(oci::CacheConfig config,
                                                const std::vector<oci::Descriptor>& blobs,
                                                const std::string& source);

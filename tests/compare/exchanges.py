@@ -207,7 +207,7 @@ ARG B=3
 RUN echo $B $old > /2
 ARG HTTP_PROXY
 RUN echo $HTTP_PROXY > /3
-COPY ${D:+a.txt} /$B/
+COPY ${D:+a.txt} /copied/$B/
 ENV PATH=/x:$PATH
 RUN echo $PATH > /4
 FROM one

@@ -74,7 +74,7 @@ class Side:
                                  capture_output=True, timeout=300)
         log = process.stderr.decode("utf-8", "replace")
         if process.returncode:
-            return Outcome(error=log[-600:]), log
+            return Outcome(error=log.strip().rpartition("\n")[2]), log
         names, missed = run_steps(log)
         layers = self.registry.diff_ids(image) if image else None
         return Outcome(len(names), missed, layers=layers), log

@@ -52,8 +52,22 @@ class ImportsTest : public test::StoreTest {
 
   Result solve(const std::shared_ptr<const llb::Vertex>& vertex, std::vector<ImportedCache> imports) {
     Solver solver(process.loop().get_executor(), process.store(), world, sink,
-                  {.imports = std::move(imports)});
+                  {.imports = std::move(imports), .is_lost = is_lost()});
     return process.run(solver.solve({{vertex, 0}})).at(0);
+  }
+  std::function<bool(store::LayerId)> is_lost() {
+    return [this](store::LayerId id) { return world.lost.contains(id); };
+  }
+  /// Nobody has what the caches tell of.
+  void lose_imports() {
+    world.is_gone = [](const store::Layer& layer) { return !layer.has_snapshot; };
+  }
+  /// What it comes to without any cache.
+  std::int64_t real_value(const std::string& last) {
+    StoreProcess other((std::filesystem::create_directories(root / "real"), root / "real"));
+    FakeWorld there(other.store());
+    Solver solver(other.loop().get_executor(), other.store(), there, sink, {});
+    return there.value(other.run(solver.solve({{two_stages(there, last), 0}})).at(0));
   }
 
   StoreProcess process{(std::filesystem::create_directories(root / "here"), root / "here")};
@@ -125,6 +139,45 @@ TEST_F(ImportsTest, AdoptingMakesAKeyOnce) {
     EXPECT_EQ(one.adopt(keys[0]), adopted);
     EXPECT_EQ(other.adopt(other.find_roots(record.digest).back()), adopted);
   }
+}
+
+TEST_F(ImportsTest, LayersThatAreGoneWhenTheyAreReadAreMadeByTheirSteps) {
+  lose_imports();
+  Result const result = solve(two_stages(world, "changed"), {build_elsewhere()});
+  EXPECT_EQ(world.value(result), real_value("changed"));
+  EXPECT_EQ(world.runs["copy"], 1);
+  EXPECT_EQ(world.runs["run"], 2) << "what it reads turns out to be lost once it runs";
+  ASSERT_FALSE(sink.warnings.empty());
+  EXPECT_NE(sink.warnings.front().find("is gone: it was found in a cache, and is made again"),
+            std::string::npos);
+  // What was made is what the next build finds.
+  int const runs = world.all_runs();
+  EXPECT_EQ(solve(two_stages(world, "changed"), {}).layers, result.layers);
+  EXPECT_EQ(world.all_runs(), runs + 1) << "only the context is looked at";
+}
+
+TEST_F(ImportsTest, AResultThatIsLostAfterItWasSolvedIsMade) {
+  lose_imports();
+  Solver solver(process.loop().get_executor(), process.store(), world, sink,
+                {.imports = {build_elsewhere()}, .is_lost = is_lost()});
+  auto const vertex = two_stages(world);
+  Result const found = process.run(solver.solve({{vertex, 0}})).at(0);
+  EXPECT_EQ(world.runs["from"], 0);
+  world.lost.insert(found.layers.begin(), found.layers.end());
+  Result const made = process.run(solver.solve({{vertex, 0}})).at(0);
+  EXPECT_EQ(world.value(made), real_value("from"));
+  EXPECT_EQ(process.run(solver.solve({{vertex, 0}})).at(0).layers, made.layers);
+}
+
+TEST_F(ImportsTest, AFailureThatNoLayerIsToBlameForIsOne) {
+  ImportedCache const cache = build_elsewhere();
+  auto const before = two_stages(world);
+  Behaviour broken;
+  broken.failure = "exit code: 1";
+  Solver solver(process.loop().get_executor(), process.store(), world, sink,
+                {.imports = {cache}, .is_lost = [](store::LayerId) { return true; }});
+  EXPECT_THROW(process.run(solver.solve({{world.vertex("broken", broken, {{before, 0}}), 0}})), Error);
+  EXPECT_EQ(world.runs["broken"], 1);
 }
 
 TEST_F(ImportsTest, LayersWithoutAnEndAreNoResult) {

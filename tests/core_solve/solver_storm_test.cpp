@@ -195,6 +195,75 @@ TEST_P(SolverStorm, KeepsItsContract) {
   }
 }
 
+TEST_P(SolverStorm, WhatIsLostIsMadeAgain) {
+  std::mt19937 random(GetParam() + 1000);
+  TempDir const directory =
+      TempDir::create(std::filesystem::temp_directory_path(), "cobuild-storm-");
+  for (int round = 0; round < 12; ++round) {
+    SCOPED_TRACE(testing::Message() << "seed " << GetParam() << " round " << round);
+    StoreProcess process(directory.path() / std::to_string(round));
+    auto const plans = random_plan(random);
+    auto const build = [&](FakeWorld& world, bool held) {
+      auto const vertices = make_vertices(world, plans, held);
+      return std::vector<llb::Edge>{{vertices.back(), 0}, {vertices[vertices.size() / 2], 1}};
+    };
+    FakeWorld first(process.store());
+    RecordingSink sink;
+    Solver before(process.loop().get_executor(), process.store(), first, sink, {});
+    process.run(before.solve(build(first, false)));
+
+    // Some of what steps made then cannot be had any more.
+    FakeWorld world(process.store());
+    auto const salt = static_cast<std::int64_t>(random() % 3);
+    std::int64_t const last_id = [&] {
+      store::NewLayer layer = process.store().new_layer();
+      return process.run(process.store().commit_layer(std::move(layer), {})).value;
+    }();
+    world.is_gone = [&](const store::Layer& layer) {
+      if (layer.id.value > last_id || (layer.id.value * 7 + salt) % 3 == 0) return false;
+      return !plans[std::stoul(layer.description.substr(7))].inputs.empty();
+    };
+    Solver solver(process.loop().get_executor(), process.store(), world, sink,
+                  {.parallelism_max = random() % 4,
+                   .is_lost = [&](store::LayerId id) { return world.lost.contains(id); }});
+    std::vector<llb::Edge> const edges = build(world, true);
+    StormOutcome outcome;
+    bool any_gone = true;
+    while (any_gone) {
+      outcome = {};
+      asio::co_spawn(process.loop(), solve_all(&solver, edges, &outcome), [&](std::exception_ptr e) {
+        ++outcome.outcomes;
+        outcome.failure = e;
+      });
+      process.loop().restart();
+      while (outcome.outcomes == 0) {
+        if (process.loop().poll_one() > 0 || outcome.outcomes > 0) continue;
+        if (!world.held.empty()) {
+          auto next = world.held.begin();
+          std::advance(next, random() % world.held.size());
+          (*next)->go_on();
+          continue;
+        }
+        ASSERT_GT(process.loop().run_one_for(std::chrono::seconds(20)), 0U) << "nothing goes on";
+      }
+      process.loop().run();
+      ASSERT_FALSE(outcome.failure);
+      any_gone = false;
+      for (const Result& result : outcome.results) {
+        for (store::LayerId const id : result.layers) {
+          if (!world.is_gone(process.store().get_layer(id))) continue;
+          any_gone = true;
+          world.lost.insert(id);
+        }
+      }
+    }
+    auto const expected = expected_values(plans);
+    EXPECT_EQ(world.value(outcome.results[0]), expected.back());
+    EXPECT_EQ(world.value(outcome.results[1]), expected[expected.size() / 2] + 1);
+    EXPECT_EQ(world.running, 0);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Seeds, SolverStorm, testing::Range(0U, 12U));
 
 }  // namespace

@@ -251,6 +251,40 @@ TEST_F(SolverTest, EqualWorkRunsOnce) {
   EXPECT_EQ(world.works["same 1"], 1);
 }
 
+TEST_F(SolverTest, StagesThatAreCopiedFromRunSideBySide) {
+  // As COPY --from of three stages, one after the other, and one of all three.
+  auto const base = world.vertex("base", number(1));
+  Behaviour waits = number(10);
+  waits.held = true;
+  std::vector<llb::Edge> stages;
+  llb::Edge last{base, 0};
+  for (int i = 0; i < 3; ++i) {
+    std::string const name = std::to_string(i);
+    stages.push_back({world.vertex("stage " + name, waits, {{base, 0}}), 0});
+    last = {world.vertex("copy " + name, content(i, {false, true}), {last, stages.back()}), 0};
+  }
+  stages.push_back(last);
+  auto const top = world.vertex("top", content(5, {true, true, true, true}), stages);
+  Build build(process, world);
+  bool done = false;
+  auto solve = [](Solver* solver, std::vector<llb::Edge> wanted) -> Task<void> {
+    (void)co_await solver->solve(std::move(wanted));
+  };
+  asio::co_spawn(process.loop(), solve(&build.solver, {{top, 0}}),
+                 [&](std::exception_ptr error) { done = !error; });
+  process.loop().restart();
+  while (world.held.size() < 3) {
+    ASSERT_GT(process.loop().run_one_for(std::chrono::seconds(20)), 0U) << "they wait for each other";
+  }
+  EXPECT_EQ(world.running, 3);
+  while (!world.held.empty()) {
+    world.held.front()->go_on();
+    process.loop().poll();
+  }
+  process.loop().run();
+  EXPECT_TRUE(done);
+}
+
 TEST_F(SolverTest, AnOpWithSeveralOutputsRunsOnce) {
   Behaviour two = number(5);
   two.outputs = 2;

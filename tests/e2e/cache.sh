@@ -114,14 +114,27 @@ fresh_store
 ok build --opt 'cache-imports=[{"Type":"local","Attrs":{"src":"'"$WORK/max"'"}}]' "$CONTEXT"
 all_cached
 
-# A damaged blob is told when it is read, and none of it is used.
+# A damaged blob is told when it is read, none of it is used, and the step runs.
 blob=$(json "$WORK/manifest" 'max(j["manifests"], key=lambda m: m["size"])["digest"][7:]')
 chmod u+w "$WORK/max/blobs/sha256/$blob"
 printf x | dd of="$WORK/max/blobs/sha256/$blob" bs=1 seek=1000 conv=notrunc status=none
 fresh_store
-fails build --cache-from "type=local,src=$WORK/max" -o "type=local,dest=$WORK/files5" "$CONTEXT"
-one_error
-absent "$WORK/files5/y"
+ok build --cache-from "type=local,src=$WORK/max" -o "type=local,dest=$WORK/files5" "$CONTEXT"
+says "it was found in a cache, and is made again"
+equal "$(cat "$WORK/files5/y")" tool
+ok build -o "type=local,dest=$WORK/files6" "$CONTEXT"
+all_cached
+equal "$(cat "$WORK/files6/y")" tool
+
+# So are layers that a registry has lost since.
+fresh_store
+ok build "${flags[@]}" --cache-from "$REGISTRY/cache:max" "$CONTEXT"
+all_cached
+find "$WORK/registry" -path "*/blobs/*" -name data -size +0 -exec sh -c 'head -c 2 "$1" | grep -q "{" || rm "$1"' sh {} \;
+ok build "${flags[@]}" -o "type=local,dest=$WORK/files7" "$CONTEXT"
+says "it was found in a cache, and is made again"
+equal "$(cat "$WORK/files7/y" "$WORK/files7/t/tool")" "tool
+tool"
 
 # A cache that cannot be written fails the build, unless that is to be ignored (F5.2.3).
 stop_servers

@@ -6,10 +6,12 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <random>
 #include <string>
 
 #include "core/base/error.hpp"
 #include "oci/export_index.hpp"
+#include "oci/spec/media_type.hpp"
 #include "oci/text_reader.hpp"
 #include "ops/object_cache.hpp"
 #include "registry/base64.hpp"
@@ -58,12 +60,14 @@ TEST(RemoteCache, ResultsOfBlobsThatAreNotThereAreLeftOut) {
 TEST(RemoteCache, AnnotationsDoForADescriptor) {
   oci::CacheConfig config;
   config.layers = {{blob("a"), std::nullopt,
-                    oci::CacheLayerAnnotations{"type", diff("a"), 7, std::nullopt}}};
+                    oci::CacheLayerAnnotations{std::string(oci::kOciLayerGzip), diff("a"), 7, std::nullopt}}};
   config.records = {record("r", {0})};
   auto const cache = ops::to_imported(config, {}, "here");
   EXPECT_EQ(cache.records[0].results.size(), 1U);
   EXPECT_EQ(cache.layers[0].blob.size, 7);
-  EXPECT_EQ(cache.layers[0].blob.media_type, "type");
+  EXPECT_EQ(cache.layers[0].blob.media_type, oci::kOciLayerGzip);
+  config.layers[0].annotations->media_type = "application/vnd.oci.image.config.v1+json";
+  EXPECT_TRUE(ops::to_imported(config, {}, "here").records[0].results.empty()) << "it is no layer";
 }
 
 /// A registry in memory.
@@ -79,7 +83,9 @@ class Documents final : public oci::ContentSource {
   Task<void> fetch_blob(oci::Reference, oci::Descriptor wanted, oci::BlobSink& sink,
                         oci::ResumePoint) override {
     ++fetched;
-    const std::string& text = blobs.at(wanted.digest);
+    auto const found = blobs.find(wanted.digest);
+    if (found == blobs.end()) throw Error(ErrorKind::kNotFound, "no blob " + wanted.digest.to_string());
+    const std::string& text = found->second;
     co_await sink.write(std::as_bytes(std::span(text)));
   }
   std::map<std::string, std::string> manifests;
@@ -190,6 +196,115 @@ TEST_F(ImportCacheTest, F5_3_13_AnImageMayCarryOne) {
   EXPECT_THAT(cache->records[0].results[0].layers, ElementsAre(1U));
   EXPECT_EQ(cache->layers[1].parent, 0U);
   EXPECT_EQ(cache->layers[1].diff_id, diff("b"));
+}
+
+/// What a solver takes for granted of a cache.
+void expect_whole(const solve::ImportedCache& cache) {
+  for (std::size_t i = 0; i < cache.records.size(); ++i) {
+    for (const auto& links : cache.records[i].inputs) {
+      EXPECT_FALSE(links.empty());
+      for (const solve::CacheLink& link : links) EXPECT_LT(link.record, i);
+    }
+    for (const solve::ImportedResult& result : cache.records[i].results) {
+      EXPECT_TRUE(!result.with_parents || result.layers.size() == 1);
+      for (std::size_t const layer : result.layers) EXPECT_LT(layer, cache.layers.size());
+    }
+  }
+  for (const solve::ImportedLayer& layer : cache.layers) {
+    EXPECT_GE(layer.blob.size, 0);
+    std::size_t depth = 0;
+    for (auto at = layer.parent; at; at = cache.layers[*at].parent) {
+      ASSERT_LT(*at, cache.layers.size());
+      ASSERT_LE(++depth, cache.layers.size()) << "a loop";
+    }
+  }
+}
+
+/// Damage as transport does it, and as those do who mean it.
+std::string damaged(std::string text, std::mt19937& random) {
+  static const std::vector<std::string> kEvil = {
+      "-1", "-2", "0", "1", "2", "3", "9223372036854775807", "18446744073709551616", "1e9", "0.5", "null", "true",
+      "[]", "{}", "\"\"", "\"x\"", "[[]]", "[[{}]]", "[{}]", "sha256:", "sha512:", "..", "\\u0000"};
+  for (std::size_t times = 1 + random() % 4; times > 0 && !text.empty(); --times) {
+    std::size_t const at = random() % text.size();
+    switch (random() % 6) {
+      case 0: text[at] = static_cast<char>(text[at] ^ (1 << random() % 8)); break;
+      case 1: text.resize(at); break;
+      case 2: text.insert(at, text.substr(random() % text.size(), random() % 80)); break;
+      case 3: text.erase(at, random() % 40); break;
+      case 4: text.insert(at, kEvil[random() % kEvil.size()]); break;
+      default: {  // a value becomes another one
+        std::size_t const from = text.find(':', at);
+        std::size_t const to = text.find_first_of(",]}", from);
+        if (to != std::string::npos) text.replace(from + 1, to - from - 1, kEvil[random() % kEvil.size()]);
+      }
+    }
+  }
+  return text;
+}
+
+class DamagedCache : public ImportCacheTest, public testing::WithParamInterface<unsigned> {};
+
+TEST_P(DamagedCache, IsRefusedOrHoldsTogether) {
+  std::mt19937 random(GetParam());
+  oci::CacheConfig config;
+  config.layers = {{blob("a"), std::nullopt, std::nullopt}, {blob("b"), 0, std::nullopt}, {blob("c"), 1, std::nullopt}};
+  config.records = {record("root", {}), record("one", {0}), record("two", {1, 2}), record("content", {})};
+  config.records[1].inputs = {{{std::nullopt, 0}}};
+  config.records[2].inputs = {{{std::nullopt, 1}}, {{Digest::of(std::string_view("selector")), 0}, {std::nullopt, 3}}};
+  config.records[2].chains = {{{2, 0}, std::nullopt}};
+  std::string const whole = oci::to_json(config);
+  int refused = 0;
+  for (int round = 0; round < 300; ++round) {
+    SCOPED_TRACE(testing::Message() << "seed " << GetParam() << " round " << round);
+    std::string const text = damaged(whole, random);
+    auto const described_as = [](const std::string& type, BlobDigest digest, std::size_t size) {
+      return R"({"mediaType":")" + type + R"(","digest":")" + digest.to_string() + R"(","size":)" +
+             std::to_string(size) + "}";
+    };
+    BlobDigest const digest(Digest::of(text));
+    source.blobs = {{digest, text}};
+    std::string layers;
+    for (const char* name : {"a", "b", "c"}) {
+      std::string layer = described_as(std::string(oci::kOciLayerGzip), blob(name), 5);
+      layer.insert(layer.size() - 1, R"(,"annotations":{"containerd.io/uncompressed":")" + diff(name).to_string() + R"("})");
+      layers += (layers.empty() ? "" : ",") + layer;
+    }
+    std::string manifest =
+        R"({"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":)" +
+        described_as(std::string(oci::kCacheConfigType), digest, text.size()) + R"(,"layers":[)" + layers + "]}";
+    if (round % 3 == 0) manifest = damaged(manifest, random);
+    source.manifests["1"] = manifest;
+    try {
+      if (auto const cache = import()) expect_whole(*cache);
+    } catch (const Error& error) {
+      EXPECT_NE(error.kind(), ErrorKind::kInternal) << error.what();
+      ++refused;
+    }
+  }
+  EXPECT_GT(refused, 30) << "most damage is noticed";
+  EXPECT_LT(refused, 300) << "and some of it does not matter";
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, DamagedCache, testing::Range(0U, 8U));
+
+TEST_F(ImportCacheTest, AsManyRecordsAsFitAreNoProblem) {
+  // Each of them an alternative of each, as far as the bytes go.
+  std::string const name = Digest::of(std::string_view("r")).to_string();
+  for (const std::string& record : {std::string("{}"), R"({"digest":")" + name + R"("})",
+                                    R"({"digest":")" + name + R"(","inputs":[[{},{"link":0}]]})"}) {
+    std::string text = R"({"records":[{"digest":")" + name + R"("})";
+    while (text.size() + record.size() + 3 < ops::kCacheDocumentBytesMax) text += "," + record;
+    text += "]}";
+    BlobDigest const digest(Digest::of(text));
+    source.blobs = {{digest, text}};
+    source.manifests["1"] =
+        R"({"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.buildkit.cacheconfig.v0","digest":")" +
+        digest.to_string() + R"(","size":)" + std::to_string(text.size()) + R"(},"layers":[]})";
+    auto const cache = import();
+    ASSERT_TRUE(cache.has_value());
+    expect_whole(*cache);
+  }
 }
 
 TEST(InlineCache, F10_77_OnlyWhatTheImageHas) {

@@ -12,9 +12,11 @@
 
 #include <algorithm>
 #include <fstream>
+#include <functional>
 #include <list>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -105,6 +107,8 @@ class FakeWorld final : public solve::OpResolver {
   std::map<std::string, int> maps;      ///< Keys asked for, by vertex.
   std::map<std::string, int> contents;  ///< Content digests asked for, by vertex.
   std::map<std::string, int> works;     ///< Runs, by key and what was read.
+  std::function<bool(const store::Layer&)> is_gone;  ///< Reading such a layer fails,
+  std::set<store::LayerId> lost;                     ///< and then it is one of these.
   int running = 0;
   int most_running = 0;
   std::list<Held*> held;
@@ -201,6 +205,11 @@ class FakeOp final : public solve::Op {
   }
 
   [[nodiscard]] std::int64_t read(std::size_t i, const solve::Result& input) const {
+    for (store::LayerId const id : input.layers) {
+      if (!world_.is_gone || !world_.is_gone(world_.store_->get_layer(id))) continue;
+      world_.lost.insert(id);
+      throw Error(ErrorKind::kNotFound, "layer " + std::to_string(id.value) + " is gone");
+    }
     std::int64_t const value = world_.value(input);
     return is_content_keyed(i) ? value % 3 : value;
   }
@@ -264,11 +273,12 @@ class RecordingSink final : public progress::Sink {
   }
   void on_status(const progress::Status&) override {}
   void on_log(const progress::Log& log) override { logs.push_back(log); }
-  void on_warning(const progress::Warning&) override {}
+  void on_warning(const progress::Warning& warning) override { warnings.push_back(warning.summary); }
 
   std::vector<progress::Vertex> events;
   std::map<std::string, progress::Vertex> last;  ///< The last word about each, by name.
   std::vector<progress::Log> logs;
+  std::vector<std::string> warnings;
 };
 
 }  // namespace cobuild::test

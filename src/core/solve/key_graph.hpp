@@ -28,6 +28,8 @@ void add_key(KeySet& keys, store::KeyId key);
 
 /// Layers of one imported result.
 inline constexpr std::size_t kImportedLayersMax = 1000;
+/// Imported results that are tried for one edge, the newest first.
+inline constexpr std::size_t kImportedResultsMax = 100;
 
 class KeyGraph {
  public:

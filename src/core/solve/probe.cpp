@@ -168,7 +168,7 @@ Task<void> Solver::Impl::look_closer(EdgeState* edge, std::size_t input) {
 Task<void> Solver::Impl::take_input(EdgeState* edge, std::size_t input) {
   EdgeState* const from = edge->vertex->inputs[input];
   if (from != nullptr) {
-    EdgeOutcome const outcome = co_await from->outcome->get();
+    EdgeOutcome const outcome = co_await take(from);
     edge->match->add_definition_keys(input, outcome.keys, outcome.may_match);
   }
   if (!edge->match->dependency(input).content_keyed) co_return;
@@ -178,16 +178,22 @@ Task<void> Solver::Impl::take_input(EdgeState* edge, std::size_t input) {
 
 Task<Digest> Solver::Impl::compute_content(VertexState* vertex, std::size_t input) {
   co_await asio::post(executor_, asio::use_awaitable);
-  Result result;
-  if (EdgeState* from = vertex->inputs[input]) result = (co_await from->outcome->get()).result;
+  EdgeState* const from = vertex->inputs[input];
   std::exception_ptr failure;
-  try {
-    co_return co_await in_context(
-        vertex->op->content_digest(input, std::move(result), vertex->reporter),
-        [] { return "failed to compute cache key"; });  // F9.1.4
-  } catch (...) {
-    failure = std::current_exception();
-  }
+  store::LayerChain read;
+  do {
+    if (failure) vertex->reporter.warn(lost_text(failure));
+    Result result;
+    if (from != nullptr) result = (co_await take(from)).result;
+    read = result.layers;
+    try {
+      co_return co_await in_context(
+          vertex->op->content_digest(input, std::move(result), vertex->reporter),
+          [] { return "failed to compute cache key"; });  // F9.1.4
+    } catch (...) {
+      failure = std::current_exception();
+    }
+  } while (may_be_lost_layers(failure) && is_stale(from, read));
   vertex->reporter.start(false);
   vertex->reporter.end(false, failure_text(failure));
   throw_with_spans(failure, *vertex->vertex);
@@ -204,8 +210,13 @@ Task<std::optional<EdgeOutcome>> Solver::Impl::load(EdgeState* edge, KeySet keys
     return std::tie(b.first.created_at, b.first.chain) <
            std::tie(a.first.created_at, a.first.chain);
   });
+  std::vector<store::KeyId> gone;
   for (auto& [result, key] : results) {
-    if (!co_await store_.use(result.chain)) continue;
+    if (is_lost(result.chain)) continue;
+    if (!co_await store_.use(result.chain)) {
+      gone.push_back(key);
+      continue;
+    }
     if (edge->match) edge->match->link(key);
     for (const CacheMap& map : edge->vertex->maps) {
       // A source found under one of its names is found under the others next time.
@@ -216,7 +227,7 @@ Task<std::optional<EdgeOutcome>> Solver::Impl::load(EdgeState* edge, KeySet keys
     }
     co_return finish_cached(*edge, std::move(result.chain), std::move(keys));
   }
-  for (const auto& [result, key] : results) keys_.drop_results(key);
+  for (store::KeyId const key : gone) keys_.drop_results(key);
   if (auto taken = co_await take_imported(edge, keys)) {
     co_return finish_cached(*edge, std::move(taken->chain), std::move(keys));
   }
@@ -229,44 +240,53 @@ EdgeOutcome Solver::Impl::finish_cached(EdgeState& edge, store::LayerChain layer
   outcome.keys = keys;
   edge.known_keys = std::move(keys);
   edge.known_result = outcome.result;
+  edge.was_found = true;
   edge.vertex->reporter.start(true);
   edge.vertex->reporter.end(true, "");
   return outcome;
 }
 
-/// Makes the newest result that an import has under one of `keys` the store's own, and adds the
-/// store's key to them.
+/// Makes the newest result that an import has under one of `keys`, and that is not lost, the
+/// store's own, and adds the store's key to them.
 Task<std::optional<store::KeyResult>> Solver::Impl::take_imported(EdgeState* edge, KeySet& keys) {
-  const ImportedResult* newest = nullptr;
-  store::KeyId from;
+  std::vector<std::pair<const ImportedResult*, store::KeyId>> results;
   for (store::KeyId const key : keys) {
-    for (const ImportedResult& result : keys_.imported_results(key)) {
-      if (newest != nullptr && newest->created_at >= result.created_at) continue;
-      newest = &result;
-      from = key;
-    }
+    for (const ImportedResult& result : keys_.imported_results(key)) results.emplace_back(&result, key);
   }
-  if (newest == nullptr) co_return std::nullopt;
-  auto const layers = keys_.imported_layers(from, *newest);
-  if (layers.empty()) co_return std::nullopt;
-  const std::string& name = edge->vertex->vertex->name;
-  store::KeyResult taken{{}, newest->created_at, {}};
+  std::sort(results.begin(), results.end(), [](const auto& a, const auto& b) {
+    return std::tie(b.first->created_at, a.second, a.first->layers) <
+           std::tie(a.first->created_at, b.second, b.first->layers);
+  });
+  if (results.size() > kImportedResultsMax) results.resize(kImportedResultsMax);
+  for (const auto& [result, from] : results) {
+    store::KeyResult taken{co_await add_layers(edge, keys_.imported_layers(from, *result)),
+                           result->created_at, {}};
+    if (taken.chain.empty() || is_lost(taken.chain)) continue;
+    co_await list_files(edge);
+    taken.ingredients = ingredients(*edge, taken.chain, keys_.cache_name(from));
+    store::KeyId const key = keys_.adopt(from);
+    if (edge->match) edge->match->link(key);
+    keys_.add_result(key, taken);
+    add_key(keys, key);
+    co_return taken;
+  }
+  co_return std::nullopt;
+}
+
+Task<store::LayerChain> Solver::Impl::add_layers(EdgeState* edge,
+                                                 std::vector<const ImportedLayer*> layers) {
+  store::LayerChain added;
   std::optional<ChainId> chain;
   for (const ImportedLayer* layer : layers) {
     chain = extend_chain(chain, layer->diff_id);
     store::LayerAttributes attributes;
-    attributes.description = name;
+    attributes.description = edge->vertex->vertex->name;
     attributes.diff_id = layer->diff_id;
     attributes.blob = layer->blob;
-    taken.chain.push_back(co_await store_.add_remote_layer(*chain, std::move(attributes)));
+    attributes.is_hearsay = true;
+    added.push_back(co_await store_.add_remote_layer(*chain, std::move(attributes)));
   }
-  co_await list_files(edge);
-  taken.ingredients = ingredients(*edge, taken.chain, keys_.cache_name(from));
-  store::KeyId const key = keys_.adopt(from);
-  if (edge->match) edge->match->link(key);
-  keys_.add_result(key, taken);
-  add_key(keys, key);
-  co_return taken;
+  co_return added;
 }
 
 Task<void> Solver::Impl::adopt_imports() {

@@ -41,6 +41,7 @@ Solver::Impl::Impl(asio::any_io_executor executor, store::Store& store, OpResolv
       on_result_(std::move(options.on_result)),
       on_explained_(std::move(options.on_explained)),
       origin_(std::move(options.origin)),
+      is_lost_(std::move(options.is_lost)),
       explainer_(store, keys_) {
   if (options.parallelism_max > 0) slots_.emplace(executor_, options.parallelism_max);
 }
@@ -60,7 +61,7 @@ Task<std::vector<Result>> Solver::Impl::solve(std::vector<llb::Edge> edges) {
 }
 
 Task<void> Solver::Impl::solve_into(EdgeState* edge, Result& result) {
-  EdgeOutcome outcome = co_await edge->outcome->get();
+  EdgeOutcome outcome = co_await take(edge);
   result = std::move(outcome.result);
 }
 
@@ -106,8 +107,7 @@ VertexState& Solver::Impl::add_vertex(const std::shared_ptr<const llb::Vertex>& 
   state->inputs = std::move(inputs);
   state->load_maps.emplace(executor_, [this, pointer] { return load_maps(pointer); });
   for (std::size_t i = 0; i < pointer->inputs.size(); ++i) {
-    auto compute = [this, pointer, i] { return compute_content(pointer, i); };
-    state->contents.emplace(i, Shared<Digest>(executor_, std::move(compute)));
+    state->contents.emplace(i, make_content(pointer, i));
   }
   vertices_.emplace(vertex->digest, std::move(state));
   return *pointer;
@@ -123,7 +123,7 @@ EdgeState& Solver::Impl::edge(VertexState& vertex, int output) {
   edge->fast.emplace(executor_, [this, edge] { return find_fast(edge); });
   edge->told.emplace(executor_, [this, edge] { return find_told(edge); });
   edge->slow.emplace(executor_, [this, edge] { return find_slow(edge); });
-  edge->outcome.emplace(executor_, [this, edge] { return solve_and_tell(edge); });
+  edge->outcome.emplace(make_outcome(edge));
   edge_order_.push_back(edge);
   return *edge;
 }

@@ -37,6 +37,9 @@ class Solver {
     /// Told of each step that runs why it does, when it begins; must not throw. May be empty.
     std::function<void(const Explanation&, StepSink&)> on_explained = {};
     std::string origin = {};  ///< \see StepDescription::origin.
+    /// Whether it has turned out that a layer's bytes cannot be had, or are others than they should
+    /// be. Then a result with it that was found is made, as if it had not been. May be empty: never.
+    std::function<bool(store::LayerId)> is_lost = {};
   };
 
   /// Everything passed by reference must outlive the solver.
@@ -45,7 +48,8 @@ class Solver {
   ~Solver();
 
   /// Makes the results of `edges`. Vertices solved by an earlier call on the same solver are not
-  /// solved again. Branches that no edge needs are never touched.
+  /// solved again, but for those whose results were found and have lost layers since. Branches that
+  /// no edge needs are never touched.
   /// \throws the first real Error, with the failed vertex's source span in a frame.
   Task<std::vector<Result>> solve(std::vector<llb::Edge> edges);
 

@@ -31,6 +31,7 @@ struct EdgeOutcome {
 /// What running a vertex came to; shared by all edges that turn out to be the same work.
 struct WorkOutcome {
   std::vector<Result> results;       ///< One for each output, if it ran.
+  bool is_void = false;              ///< It could not: layers of an input are lost.
   std::optional<EdgeOutcome> found;  ///< Set: another process was faster; for `found_output` only.
   int found_output = 0;
 };
@@ -76,6 +77,7 @@ struct EdgeState {
   /// What key_records() tells: the keys that were found or made, and the result if there is one.
   KeySet known_keys;
   std::optional<Result> known_result;
+  bool was_found = false;  ///< known_result was not made here: its layers may turn out to be lost.
   std::optional<Digest> identity;          ///< \see Impl::identity
   std::optional<std::string> ingredients;  ///< As in its record.
 };
@@ -111,14 +113,15 @@ class Solver::Impl {
   [[nodiscard]] bool has_record(const KeySet& keys);
   Task<std::optional<EdgeOutcome>> load(EdgeState* edge, KeySet keys);
   Task<std::optional<store::KeyResult>> take_imported(EdgeState* edge, KeySet& keys);
+  Task<store::LayerChain> add_layers(EdgeState* edge, std::vector<const ImportedLayer*> layers);
   EdgeOutcome finish_cached(EdgeState& edge, store::LayerChain layers, KeySet keys);
 
   // ---- making it (work.cpp)
   Task<EdgeOutcome> solve_and_tell(EdgeState* edge);
   Task<EdgeOutcome> solve_edge(EdgeState* edge);
-  Task<EdgeOutcome> work_on(EdgeState* edge);
+  Task<std::optional<EdgeOutcome>> work_on(EdgeState* edge);
   Task<WorkOutcome> do_work(EdgeState* edge);
-  Task<std::vector<Result>> run_op(VertexState* vertex);
+  Task<WorkOutcome> run_op(VertexState* vertex);
   EdgeOutcome save(EdgeState& edge, Result result);
   [[nodiscard]] Digest work_name(EdgeState& edge);
   /// What an edge is, the same in every process: its op and its inputs' identities, but the content
@@ -135,6 +138,20 @@ class Solver::Impl {
   Task<void> explain(VertexState* vertex);
   Task<void> tell_why(VertexState* vertex);
 
+  // ---- layers that turn out to be lost (lost_layers.cpp)
+  /// The edge's outcome. One with lost layers is made again, where that can help.
+  Task<EdgeOutcome> take(EdgeState* edge);
+  [[nodiscard]] bool is_lost(const store::LayerChain& chain) const;
+  /// Whether the edge's result has lost layers, and it helps to make it again: it was found, or is
+  /// made of one that was.
+  [[nodiscard]] bool can_remake(const EdgeState& edge) const;
+  /// Whether `read`, which was `edge`'s result, has lost layers, and there is or can be another one.
+  [[nodiscard]] bool is_stale(const EdgeState* edge, const store::LayerChain& read) const;
+  /// Learns anew what the inputs are, and what is read of them.
+  Task<void> retake_inputs(EdgeState* edge);
+  Shared<EdgeOutcome> make_outcome(EdgeState* edge);
+  Shared<Digest> make_content(VertexState* vertex, std::size_t input);
+
   asio::any_io_executor executor_;
   store::Store& store_;
   KeyGraph keys_;
@@ -143,6 +160,7 @@ class Solver::Impl {
   std::function<void(const llb::Edge&, const Result&)> on_result_;
   std::function<void(const Explanation&, StepSink&)> on_explained_;
   std::string origin_;
+  std::function<bool(store::LayerId)> is_lost_;
   Explainer explainer_;
   std::optional<Semaphore> slots_;
   std::unordered_map<VertexDigest, std::unique_ptr<VertexState>> vertices_;
@@ -153,6 +171,12 @@ class Solver::Impl {
 
 /// What a vertex shows for a failure: its words, or "context canceled".
 [[nodiscard]] std::string failure_text(const std::exception_ptr& failure);
+
+/// Whether it is a failure of a kind that lost layers lead to.
+[[nodiscard]] bool may_be_lost_layers(const std::exception_ptr& failure);
+
+/// What is said of a failure that was a lost layer's.
+[[nodiscard]] std::string lost_text(const std::exception_ptr& failure);
 
 /// The failure, with the vertex's place in the user's text. Throws it.
 [[noreturn]] void throw_with_spans(const std::exception_ptr& failure, const llb::Vertex& vertex);

@@ -18,6 +18,7 @@ Task<EdgeOutcome> Solver::Impl::solve_and_tell(EdgeState* edge) {
 
 Task<EdgeOutcome> Solver::Impl::solve_edge(EdgeState* edge) {
   co_await asio::post(executor_, asio::use_awaitable);
+  edge->was_found = false;
   VertexState& vertex = *edge->vertex;
   KeySet keys = co_await edge->fast->get();
   if (!vertex.ignores_cache()) {
@@ -34,11 +35,17 @@ Task<EdgeOutcome> Solver::Impl::solve_edge(EdgeState* edge) {
       if (auto found = co_await load(edge, std::move(keys))) co_return std::move(*found);
     }
   }
-  co_return co_await work_on(edge);
+  std::optional<EdgeOutcome> made = co_await work_on(edge);
+  while (!made) {
+    co_await retake_inputs(edge);
+    made = co_await work_on(edge);
+  }
+  co_return *std::move(made);
 }
 
-/// Joins the work that is the same as ours, or begins it (F2.6.21).
-Task<EdgeOutcome> Solver::Impl::work_on(EdgeState* edge) {
+/// Joins the work that is the same as ours, or begins it (F2.6.21). nullopt: layers of an input are
+/// lost, and the input can be made again.
+Task<std::optional<EdgeOutcome>> Solver::Impl::work_on(EdgeState* edge) {
   Digest const name = work_name(*edge);
   auto place = works_.find(name);
   bool const ours = place == works_.end();
@@ -53,6 +60,11 @@ Task<EdgeOutcome> Solver::Impl::work_on(EdgeState* edge) {
     // Another process has recorded one output; ours must be looked for, or made, on its own.
     outcome = co_await do_work(edge);
     if (outcome.found) co_return std::move(*outcome.found);
+  }
+  if (outcome.is_void) {
+    place = works_.find(name);
+    if (place != works_.end() && place->second.is_done()) works_.erase(place);
+    co_return std::nullopt;
   }
   auto const output = static_cast<std::size_t>(edge->output);
   COBUILD_ASSERT(output < outcome.results.size(), "an op has a result for each output");
@@ -87,7 +99,7 @@ Task<WorkOutcome> Solver::Impl::do_work(EdgeState* edge) {
   }
   vertex.worked = edge;
   co_await list_files(edge);
-  outcome.results = co_await run_op(&vertex);
+  outcome = co_await run_op(&vertex);
   auto const output = static_cast<std::size_t>(edge->output);
   if (output < outcome.results.size()) {
     // Before the claim goes: whoever waits for it must find the record.
@@ -97,28 +109,37 @@ Task<WorkOutcome> Solver::Impl::do_work(EdgeState* edge) {
   co_return outcome;
 }
 
-Task<std::vector<Result>> Solver::Impl::run_op(VertexState* vertex) {
+Task<WorkOutcome> Solver::Impl::run_op(VertexState* vertex) {
   std::vector<Result> inputs;
+  std::vector<store::LayerChain> read;
   for (EdgeState* input : vertex->inputs) {
     Result result;
-    if (input != nullptr) result = (co_await input->outcome->get()).result;
+    if (input != nullptr) result = (co_await take(input)).result;
+    read.push_back(result.layers);
     inputs.push_back(std::move(result));
   }
   std::optional<Semaphore::Slot> slot;
   if (slots_ && vertex->op->takes_slot()) slot.emplace(co_await slots_->acquire());
   vertex->reporter.start(false);
   std::exception_ptr failure;
-  std::vector<Result> results;
+  WorkOutcome outcome;
   try {
     if (on_explained_) co_await tell_why(vertex);
-    results = co_await vertex->op->run(std::move(inputs), vertex->reporter);
+    outcome.results = co_await vertex->op->run(std::move(inputs), vertex->reporter);
   } catch (...) {
     failure = std::current_exception();
+  }
+  for (std::size_t i = 0; failure && may_be_lost_layers(failure) && i < read.size(); ++i) {
+    outcome.is_void |= is_stale(vertex->inputs[i], read[i]);
+  }
+  if (outcome.is_void) {
+    vertex->reporter.warn(lost_text(failure));
+    co_return outcome;
   }
   vertex->failed = failure && !is_cancellation(failure);
   vertex->reporter.end(false, failure ? failure_text(failure) : "");
   if (failure) throw_with_spans(failure, *vertex->vertex);
-  co_return results;
+  co_return outcome;
 }
 
 /// Records a result under every key found on the way. Doing it again changes nothing.

@@ -27,7 +27,7 @@ std::vector<std::string> split_sources(const std::string& text) {
   return out;
 }
 
-/// New ones first, each once, as the blobs table has them.
+/// Both, each once, as the blobs table has them.
 std::string merge_sources(const std::vector<std::string>& added,
                           const std::vector<std::string>& known) {
   std::vector<std::string> all = added;
@@ -44,18 +44,39 @@ std::string merge_sources(const std::vector<std::string>& added,
   return out;
 }
 
-void add_blob(Database& database, std::int64_t layer, const LayerBlob& blob) {
+/// Whether the layer's files or one of its blobs are here.
+bool is_here(Database& database, std::int64_t layer) {
+  return database
+      .query("SELECT 1 FROM layers WHERE id = ?1 AND (has_snapshot <> 0 OR EXISTS(SELECT 1 FROM "
+             "layer_blobs JOIN blobs ON blobs.digest = layer_blobs.digest WHERE layer = ?1))",
+             {layer})
+      .next();
+}
+
+/// What is said of a blob replaces what was said before, but for the size of one that is here; what
+/// is said by hearsay is only added.
+void add_blob(Database& database, std::int64_t layer, const LayerBlob& blob, bool is_hearsay) {
   std::vector<std::string> known;
+  bool is_known = false;
   {
     Query row = database.query("SELECT sources FROM layer_blobs WHERE layer = ? AND digest = ?",
                                {layer, to_value(blob.digest.digest())});
-    if (row.next()) known = split_sources(row.text(0));
+    is_known = row.next();
+    if (is_known) known = split_sources(row.text(0));
   }
-  std::string const sources = merge_sources(blob.sources, known);
+  if (is_hearsay && !is_known && is_here(database, layer)) return;
+  std::string const sources =
+      is_hearsay ? merge_sources(known, blob.sources) : merge_sources(blob.sources, known);
+  if (is_hearsay && is_known) {
+    database.run("UPDATE layer_blobs SET sources = ? WHERE layer = ? AND digest = ?",
+                 {std::string_view(sources), layer, to_value(blob.digest.digest())});
+    return;
+  }
   database.run(
-      "INSERT INTO layer_blobs(layer, digest, size, media_type, sources) VALUES(?, ?, ?, ?, ?) "
-      "ON CONFLICT(layer, digest) DO UPDATE SET media_type = excluded.media_type, "
-      "sources = excluded.sources",
+      "INSERT INTO layer_blobs(layer, digest, size, media_type, sources) "
+      "VALUES(?1, ?2, coalesce((SELECT size FROM blobs WHERE digest = ?2), ?3), ?4, ?5) "
+      "ON CONFLICT(layer, digest) DO UPDATE SET size = excluded.size, "
+      "media_type = excluded.media_type, sources = excluded.sources",
       {layer, to_value(blob.digest.digest()), blob.size, std::string_view(blob.media_type),
        std::string_view(sources)});
 }
@@ -75,7 +96,7 @@ std::int64_t insert_layer(Database& database, const std::optional<ChainId>& chai
        amended, std::string_view(attributes.description),
        static_cast<std::int64_t>(attributes.kind), time, time});
   std::int64_t const id = database.last_insert_id();
-  if (attributes.blob) add_blob(database, id, *attributes.blob);
+  if (attributes.blob) add_blob(database, id, *attributes.blob, attributes.is_hearsay);
   return id;
 }
 
@@ -138,7 +159,7 @@ Task<LayerId> Store::add_remote_layer(ChainId chain_id, LayerAttributes attribut
           "UPDATE layers SET diff_id = coalesce(diff_id, ?), last_used_at = ?, "
           "usage_count = usage_count + 1 WHERE id = ?",
           {to_value(diff), to_integer(now()), *id});
-      if (attributes.blob) add_blob(database, *id, *attributes.blob);
+      if (attributes.blob) add_blob(database, *id, *attributes.blob, attributes.is_hearsay);
     }
     add_lease(database, lease, *id);
     return LayerId{*id};
@@ -181,7 +202,16 @@ Task<void> Store::set_sealed(LayerId id, DiffId diff_id, LayerBlob blob) {
       throw Error(ErrorKind::kNotFound,
                   "layer " + std::to_string(id.value) + " is not in the store");
     }
-    add_blob(database, id.value, blob);
+    add_blob(database, id.value, blob, false);
+    return true;
+  };
+  co_await impl_->write(std::move(job));
+}
+
+Task<void> Store::forget_blob(LayerId id, BlobDigest digest) {
+  auto job = [id, digest](Database& database) {
+    database.run("DELETE FROM layer_blobs WHERE layer = ? AND digest = ?",
+                 {id.value, to_value(digest.digest())});
     return true;
   };
   co_await impl_->write(std::move(job));
@@ -239,18 +269,18 @@ void Store::set_reachable(std::function<bool(const std::string& source)> reachab
 
 /// Whether the layer is here, in whatever form, or can be fetched. One that is gone is not asked about.
 bool Store::Impl::can_be_had(LayerId id) {
-  if (!reachable) return true;
-  Query blobs = reader.query(
-      "SELECT layer_blobs.sources FROM layers JOIN layer_blobs ON layer_blobs.layer = layers.id "
-      "WHERE layers.id = ? AND layers.has_snapshot = 0 AND NOT EXISTS(SELECT 1 FROM layer_blobs own "
-      "JOIN blobs ON blobs.digest = own.digest WHERE own.layer = layers.id)",
-      {id.value});
-  bool missing = false;
-  while (blobs.next()) {
-    missing = true;
-    if (std::ranges::any_of(split_sources(blobs.text(0)), reachable)) return true;
+  {
+    Query layer = reader.query(
+        "SELECT 1 FROM layers WHERE id = ?1 AND has_snapshot = 0 AND NOT EXISTS(SELECT 1 FROM "
+        "layer_blobs JOIN blobs ON blobs.digest = layer_blobs.digest WHERE layer = ?1)",
+        {id.value});
+    if (!layer.next()) return true;
   }
-  return !missing;
+  Query blobs = reader.query("SELECT sources FROM layer_blobs WHERE layer = ?", {id.value});
+  while (blobs.next()) {
+    if (!reachable || std::ranges::any_of(split_sources(blobs.text(0)), reachable)) return true;
+  }
+  return false;
 }
 
 Task<bool> Store::use(LayerChain chain) {
