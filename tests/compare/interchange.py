@@ -118,18 +118,20 @@ class Interchange:
         return words + [fill(option) for option in case.options]
 
     def export(self, exporter, name, options, kinds):
-        # BuildKit writes to one directory at a time: of two, one gets the other's blobs. So some caches are of a build
-        # that ran its steps, and some of one that found them.
+        # BuildKit writes to one directory at a time: of two, one gets the other's blobs; and pushes of an image and of a
+        # cache get into each other's way. So some caches are of a build that ran its steps, and some of one that found them.
         outcome = None
-        for some in (["registry", "inline", "local-max"], ["local-min"]):
+        for some in (["registry", "local-max"], ["inline", "local-min"]):
             words = list(options)
             for kind in kinds:
                 if kind in some:
                     words += ["--export-cache", self.place(name, kind, exporter.name)[0]]
             build = exporter.build_more if outcome else exporter.build
-            made, log = build(words, f"{self.registry.host}/{name}-{exporter.name}:image" if not outcome else None)
+            made, log = build(words, f"{self.registry.host}/{name}-{exporter.name}:image" if outcome else None)
             with open(self.logs / f"{name}.{exporter.name}.log", "a") as file:
                 file.write(log)
+            if outcome:
+                outcome.layers = made.layers
             outcome = made if made.error or not outcome else outcome
         return outcome
 
