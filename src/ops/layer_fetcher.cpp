@@ -12,6 +12,7 @@
 #include "core/base/assert.hpp"
 #include "core/base/error.hpp"
 #include "core/base/timings.hpp"
+#include "core/store/hearsay.hpp"
 #include "oci/layer_apply.hpp"
 
 namespace cobuild::ops {
@@ -323,7 +324,7 @@ Task<void> LayerFetcher::try_each(store::LayerId id, std::vector<store::LayerBlo
       // The bytes that its digest tells of are here, and the layer is not made of them.
       is_other = error.kind() == ErrorKind::kCorrupt && store_.has_blob(digest);
     }
-    if (is_other) co_await store_.forget_blob(id, digest);
+    if (is_other) co_await store::forget_blob(store_, id, digest);
   }
   lost_[id] = text_of(store_.get_layer(id).blobs);
   std::rethrow_exception(failure);

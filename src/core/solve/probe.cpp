@@ -10,6 +10,7 @@
 #include "core/base/assert.hpp"
 #include "core/base/chain_id.hpp"
 #include "core/solve/solver_impl.hpp"
+#include "core/store/hearsay.hpp"
 
 namespace cobuild::solve {
 
@@ -283,8 +284,8 @@ Task<store::LayerChain> Solver::Impl::add_layers(EdgeState* edge,
     attributes.description = edge->vertex->vertex->name;
     attributes.diff_id = layer->diff_id;
     attributes.blob = layer->blob;
-    attributes.is_hearsay = true;
-    added.push_back(co_await store_.add_remote_layer(*chain, std::move(attributes)));
+    added.push_back(
+        co_await store::add_layer_by_hearsay(store_, *chain, std::move(attributes)));
   }
   co_return added;
 }

@@ -11,6 +11,7 @@
 #include "core/base/error.hpp"
 #include "core/base/timings.hpp"
 #include "core/store/durability.hpp"
+#include "core/store/hearsay.hpp"
 #include "core/store/store_impl.hpp"
 #include "core/sys/tree.hpp"
 
@@ -83,7 +84,8 @@ void add_blob(Database& database, std::int64_t layer, const LayerBlob& blob, boo
 
 /// Adds the row of a layer and returns its id.
 std::int64_t insert_layer(Database& database, const std::optional<ChainId>& chain_id,
-                          const LayerAttributes& attributes, bool has_snapshot) {
+                          const LayerAttributes& attributes, bool has_snapshot,
+                          bool is_hearsay = false) {
   std::int64_t const time = to_integer(now());
   auto const chain = chain_id ? std::optional(chain_id->digest()) : std::nullopt;
   auto const diff = attributes.diff_id ? std::optional(attributes.diff_id->digest()) : std::nullopt;
@@ -96,7 +98,7 @@ std::int64_t insert_layer(Database& database, const std::optional<ChainId>& chai
        amended, std::string_view(attributes.description),
        static_cast<std::int64_t>(attributes.kind), time, time});
   std::int64_t const id = database.last_insert_id();
-  if (attributes.blob) add_blob(database, id, *attributes.blob, attributes.is_hearsay);
+  if (attributes.blob) add_blob(database, id, *attributes.blob, is_hearsay);
   return id;
 }
 
@@ -140,9 +142,11 @@ Task<LayerId> Store::commit_layer(NewLayer layer, LayerAttributes attributes) {
   co_return id;
 }
 
-Task<LayerId> Store::add_remote_layer(ChainId chain_id, LayerAttributes attributes) {
-  Impl& impl = *impl_;
-  auto job = [chain_id, lease = impl.lease.name(),
+namespace {
+
+Task<LayerId> add_layer(Store::Impl& impl, ChainId chain_id, LayerAttributes attributes,
+                        bool is_hearsay) {
+  auto job = [chain_id, is_hearsay, lease = impl.lease.name(),
               attributes = std::move(attributes)](Database& database) {
     std::optional<std::int64_t> id;
     {
@@ -151,7 +155,7 @@ Task<LayerId> Store::add_remote_layer(ChainId chain_id, LayerAttributes attribut
       if (row.next()) id = row.integer(0);
     }
     if (!id) {
-      id = insert_layer(database, chain_id, attributes, false);
+      id = insert_layer(database, chain_id, attributes, false, is_hearsay);
     } else {
       auto const diff =
           attributes.diff_id ? std::optional(attributes.diff_id->digest()) : std::nullopt;
@@ -159,7 +163,7 @@ Task<LayerId> Store::add_remote_layer(ChainId chain_id, LayerAttributes attribut
           "UPDATE layers SET diff_id = coalesce(diff_id, ?), last_used_at = ?, "
           "usage_count = usage_count + 1 WHERE id = ?",
           {to_value(diff), to_integer(now()), *id});
-      if (attributes.blob) add_blob(database, *id, *attributes.blob, attributes.is_hearsay);
+      if (attributes.blob) add_blob(database, *id, *attributes.blob, is_hearsay);
     }
     add_lease(database, lease, *id);
     return LayerId{*id};
@@ -167,6 +171,16 @@ Task<LayerId> Store::add_remote_layer(ChainId chain_id, LayerAttributes attribut
   LayerId const id = co_await impl.write(std::move(job));
   impl.leased.insert(id);
   co_return id;
+}
+
+}  // namespace
+
+Task<LayerId> Store::add_remote_layer(ChainId chain_id, LayerAttributes attributes) {
+  co_return co_await add_layer(*impl_, chain_id, std::move(attributes), false);
+}
+
+Task<LayerId> add_layer_by_hearsay(Store& store, ChainId chain_id, LayerAttributes attributes) {
+  co_return co_await add_layer(store.impl(), chain_id, std::move(attributes), true);
 }
 
 Task<void> Store::commit_snapshot(LayerId id, NewLayer files) {
@@ -208,13 +222,13 @@ Task<void> Store::set_sealed(LayerId id, DiffId diff_id, LayerBlob blob) {
   co_await impl_->write(std::move(job));
 }
 
-Task<void> Store::forget_blob(LayerId id, BlobDigest digest) {
+Task<void> forget_blob(Store& store, LayerId id, BlobDigest digest) {
   auto job = [id, digest](Database& database) {
     database.run("DELETE FROM layer_blobs WHERE layer = ? AND digest = ?",
                  {id.value, to_value(digest.digest())});
     return true;
   };
-  co_await impl_->write(std::move(job));
+  co_await store.impl().write(std::move(job));
 }
 
 Layer Store::get_layer(LayerId id) {

@@ -82,8 +82,6 @@ struct LayerAttributes {
   RecordKind kind = RecordKind::kRegular;
   std::optional<DiffId> diff_id = {};
   std::optional<LayerBlob> blob = {};
-  /// Somebody says so who may be wrong, or lie. What is known of the layer otherwise is believed.
-  bool is_hearsay = false;
   std::optional<LayerId> amends = {};  ///< \see Layer::amends.
 };
 
@@ -116,8 +114,7 @@ class Store {
   Task<LayerId> commit_layer(NewLayer layer, LayerAttributes attributes);
 
   /// A layer of an image, by its chain ID, whose files are not here (only its blob's descriptor
-  /// is). The same chain ID gives the same layer; sources are merged, but a layer that is here, or
-  /// of which the blob is, gets no other blobs by hearsay. Leased.
+  /// is). The same chain ID gives the same layer; sources are merged. Leased.
   Task<LayerId> add_remote_layer(ChainId chain_id, LayerAttributes attributes);
 
   /// Gives a layer added by add_remote_layer its files. If another process was first, `files` are
@@ -126,9 +123,6 @@ class Store {
 
   /// Records that `id`, sealed, has this diff ID and this blob (already committed to blobs/).
   Task<void> set_sealed(LayerId id, DiffId diff_id, LayerBlob blob);
-
-  /// The layer is not made of this blob, whoever said so. The blob itself stays.
-  Task<void> forget_blob(LayerId id, BlobDigest digest);
 
   /// \throws Error kNotFound when there is no such layer (collected, or another store's).
   [[nodiscard]] Layer get_layer(LayerId id);
