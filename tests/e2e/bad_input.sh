@@ -160,6 +160,7 @@ matches '^#[0-9]+ [0-9.]+ this-ran'
 
 # A user whose id an ordinary user has not been given.
 if [ "$(id -u)" != 0 ]; then
+  cp "$CONTEXT/Dockerfile" "$WORK/good"
   dockerfile <<DF
 $BASE
 USER 4000000
@@ -168,6 +169,7 @@ DF
   fails build "$CONTEXT"
   one_error
   says "user 4000000: this user namespace lacks that id; give the user more subordinate ids in /etc/subuid"
+  cp "$WORK/good" "$CONTEXT/Dockerfile"
 fi
 
 # A store of a newer version is left alone.

@@ -3,6 +3,7 @@
 #include <set>
 #include <utility>
 
+#include "core/solve/kept_name.hpp"
 #include "core/solve/solver_impl.hpp"
 
 namespace cobuild::solve {
@@ -18,7 +19,7 @@ bool is_local_source(const llb::Vertex& vertex) {
 const StepDescription& described(VertexState& vertex, const std::string& origin) {
   if (!vertex.description) {
     vertex.description =
-        StepDescription{vertex.vertex->name, origin, "", vertex.op->describe(), {}};
+        StepDescription{kept_name(vertex.vertex->name), origin, "", vertex.op->describe(), {}};
   }
   return *vertex.description;
 }
@@ -97,7 +98,7 @@ Task<std::vector<StepOutcome>> Solver::Impl::outcomes() {
         !is_local_source(*vertex.vertex) && vertex.reporter.has_started() && vertex.op;
     if (!is_told || !seen.insert(&vertex).second) continue;
     StepOutcome step;
-    step.name = vertex.vertex->name;
+    step.name = kept_name(vertex.vertex->name);
     if (vertex.worked != nullptr) {
       if (described(vertex, origin_).op.kind.empty()) continue;
       step.outcome = vertex.failed ? Outcome::kFailed : Outcome::kRan;

@@ -4,6 +4,7 @@
 #include <deque>
 #include <set>
 
+#include "core/solve/kept_name.hpp"
 #include "core/solve/solver_impl.hpp"
 
 namespace cobuild::solve {
@@ -14,9 +15,8 @@ constexpr std::size_t kRecordsMax = 1000;
 /// Of those that are compared with one step.
 constexpr std::size_t kComparedMax = 20;
 
-const std::string& name_of(const EdgeState* input) {
-  static const std::string kScratch = "scratch";
-  return input == nullptr ? kScratch : input->vertex->vertex->name;
+std::string name_of(const EdgeState* input) {
+  return input == nullptr ? "scratch" : kept_name(input->vertex->vertex->name);
 }
 
 /// How much a record's place and text promise.

@@ -9,6 +9,7 @@
 #include "core/async/task_group.hpp"
 #include "core/base/assert.hpp"
 #include "core/base/chain_id.hpp"
+#include "core/solve/kept_name.hpp"
 #include "core/solve/solver_impl.hpp"
 #include "core/store/hearsay.hpp"
 
@@ -281,7 +282,7 @@ Task<store::LayerChain> Solver::Impl::add_layers(EdgeState* edge,
   for (const ImportedLayer* layer : layers) {
     chain = extend_chain(chain, layer->diff_id);
     store::LayerAttributes attributes;
-    attributes.description = edge->vertex->vertex->name;
+    attributes.description = kept_name(edge->vertex->vertex->name);
     attributes.diff_id = layer->diff_id;
     attributes.blob = layer->blob;
     added.push_back(
