@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -23,6 +22,7 @@
 #include "oci/stargz_writer.hpp"
 #include "oci/tar_header.hpp"
 #include "oci/tar_stream.hpp"
+#include "oci/tree_walk.hpp"
 
 namespace cobuild::oci {
 
@@ -216,32 +216,8 @@ class LayerDiff {
   }
 
   TarHeader header_of(const std::string& path, const LayerStack::Entry& entry) const {
-    const struct stat& status = entry.status;
-    TarHeader header;
-    header.name = path;
-    header.mode = status.st_mode & 07777;
-    header.uid = status.st_uid;
-    header.gid = status.st_gid;
-    header.mtime = status.st_mtim.tv_sec;
+    TarHeader header = header_of_file(above_.layer_fd(entry), path, entry.status);
     if (mtime_max_ && header.mtime >= *mtime_max_) header.mtime = *mtime_max_;
-    switch (status.st_mode & S_IFMT) {
-      case S_IFDIR:
-        header.type = TarType::kDirectory;
-        header.name += '/';
-        break;
-      case S_IFLNK:
-        header.type = TarType::kSymlink;
-        header.link_name = read_link_at(above_.layer_fd(entry), path.c_str());
-        break;
-      case S_IFIFO: header.type = TarType::kFifo; break;
-      case S_IFCHR: header.type = TarType::kCharDevice; break;
-      case S_IFBLK: header.type = TarType::kBlockDevice; break;
-      default: header.size = status.st_size; break;
-    }
-    if (header.type == TarType::kCharDevice || header.type == TarType::kBlockDevice) {
-      header.device_major = major(status.st_rdev);
-      header.device_minor = minor(status.st_rdev);
-    }
     return header;
   }
 

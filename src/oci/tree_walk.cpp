@@ -37,13 +37,7 @@ class TreeWalk {
 
   void visit_entry(const std::string& path, const struct stat& status) {
     std::string const& place = path.empty() ? kSelf : path;
-    TarHeader header;
-    header.name = place;
-    header.mode = status.st_mode & 07777;
-    header.uid = status.st_uid;
-    header.gid = status.st_gid;
-    header.mtime = status.st_mtim.tv_sec;
-    set_type(header, path, status);
+    TarHeader header = header_of_file(root_.get(), place, status);
     for (auto& [key, value] : read_xattrs_at(root_.get(), place)) {
       // Marks of the store's layers, seen where a tree is read without a mount.
       if (key.starts_with("user.overlay.") || key.starts_with("trusted.overlay.")) continue;
@@ -63,27 +57,6 @@ class TreeWalk {
   [[nodiscard]] struct stat root_status() const { return stat_at(root_.get(), ".").value(); }
 
  private:
-  void set_type(TarHeader& header, const std::string& path, const struct stat& status) const {
-    switch (status.st_mode & S_IFMT) {
-      case S_IFDIR:
-        header.type = TarType::kDirectory;
-        header.name += '/';
-        break;
-      case S_IFLNK:
-        header.type = TarType::kSymlink;
-        header.link_name = read_link_at(root_.get(), path.c_str());
-        break;
-      case S_IFIFO: header.type = TarType::kFifo; break;
-      case S_IFCHR:
-      case S_IFBLK:
-        header.type = S_ISCHR(status.st_mode) ? TarType::kCharDevice : TarType::kBlockDevice;
-        header.device_major = major(status.st_rdev);
-        header.device_minor = minor(status.st_rdev);
-        break;
-      default: header.size = status.st_size; break;
-    }
-  }
-
   static inline const std::string kSelf = ".";
 
   UniqueFd root_;
@@ -92,6 +65,34 @@ class TreeWalk {
 };
 
 }  // namespace
+
+TarHeader header_of_file(int directory_fd, const std::string& path, const struct stat& status) {
+  TarHeader header;
+  header.name = path;
+  header.mode = status.st_mode & 07777;
+  header.uid = status.st_uid;
+  header.gid = status.st_gid;
+  header.mtime = status.st_mtim.tv_sec;
+  switch (status.st_mode & S_IFMT) {
+    case S_IFDIR:
+      header.type = TarType::kDirectory;
+      header.name += '/';
+      break;
+    case S_IFLNK:
+      header.type = TarType::kSymlink;
+      header.link_name = read_link_at(directory_fd, path.c_str());
+      break;
+    case S_IFIFO: header.type = TarType::kFifo; break;
+    case S_IFCHR:
+    case S_IFBLK:
+      header.type = S_ISCHR(status.st_mode) ? TarType::kCharDevice : TarType::kBlockDevice;
+      header.device_major = major(status.st_rdev);
+      header.device_minor = minor(status.st_rdev);
+      break;
+    default: header.size = status.st_size; break;
+  }
+  return header;
+}
 
 UniqueFd TreeFile::open() const {
   UniqueFd file(::openat(root_fd, path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));

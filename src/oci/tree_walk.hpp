@@ -23,6 +23,12 @@ struct TreeFile {
   [[nodiscard]] UniqueFd open() const;
 };
 
+/// The header of the file `path` of the directory `directory_fd`, whose status is given: with the path
+/// as its name, the time in whole seconds, rounded down, and no attributes. \throws Error when a link
+/// cannot be read.
+[[nodiscard]] TarHeader header_of_file(int directory_fd, const std::string& path,
+                                       const struct stat& status);
+
 /// Gets a file and its header: with the path as its name, the time in whole seconds, rounded down,
 /// attributes as records, and a file's further names as hard links to the first. Sockets are left
 /// out, and so are overlay's own attributes.
