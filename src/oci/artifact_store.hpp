@@ -18,8 +18,8 @@
 namespace cobuild::oci {
 
 /// One manifest at one tag, whose layers are the objects, the newest last, each with its name as
-/// org.opencontainers.image.title and its time as org.opencontainers.image.created. So the registry's own garbage collection knows what is in use, and
-/// any client can copy it.
+/// org.opencontainers.image.title and its time as org.opencontainers.image.created. So the registry's
+/// own garbage collection knows what is in use, and any client can copy it.
 ///
 /// The manifest is read once, and again before each change of it, since others change it, too. Of two
 /// who do so at the same moment one loses: its objects are not there.
