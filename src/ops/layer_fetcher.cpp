@@ -13,6 +13,7 @@
 #include "core/base/error.hpp"
 #include "core/base/timings.hpp"
 #include "core/store/hearsay.hpp"
+#include "core/sys/file_io.hpp"
 #include "oci/layer_apply.hpp"
 
 namespace cobuild::ops {
@@ -89,10 +90,16 @@ std::string text_of(const std::vector<store::LayerBlob>& blobs) {
   return text;
 }
 
-/// Whether other bytes, from elsewhere, would do: neither the disk nor the user is why it went wrong.
+/// Whether what came, or did not, is not the blob: asking anew in vain tells so for good.
 bool is_about_the_bytes(const Error& error) {
   return error.kind() == ErrorKind::kCorrupt || error.kind() == ErrorKind::kNotFound ||
          error.kind() == ErrorKind::kDenied;
+}
+
+/// Whether other bytes, from elsewhere, would do: neither this disk nor the user is why it went wrong.
+bool may_do_elsewhere(const Error& error, const store::Store& store) {
+  return is_about_the_bytes(error) ||
+         (error.kind() == ErrorKind::kUnavailable && !is_disk_full(store.root()));
 }
 
 }  // namespace
@@ -319,7 +326,7 @@ Task<void> LayerFetcher::try_each(store::LayerId id, std::vector<store::LayerBlo
       lost_.erase(id);
       co_return;
     } catch (const Error& error) {
-      if (!is_about_the_bytes(error)) throw;
+      if (!may_do_elsewhere(error, store_)) throw;
       if (!failure) failure = std::current_exception();
       // The bytes that its digest tells of are here, and the layer is not made of them.
       is_other = error.kind() == ErrorKind::kCorrupt && store_.has_blob(digest);
@@ -358,7 +365,7 @@ Task<void> LayerFetcher::download(store::LayerBlob blob, Unpacking* unpacking,
   std::int64_t offset = std::min(file.offset(), blob.size);
   BlobTee tee(pool_, file.fd(), unpacking, step, blob, offset);
   for (auto origin = origins.begin();;) {
-    std::optional<Error> damage;
+    std::optional<Error> failure;
     try {
       oci::ResumePoint resume;
       if (offset > 0) co_await replay(pool_, file.fd(), offset, applier(), &resume.hash);
@@ -369,16 +376,18 @@ Task<void> LayerFetcher::download(store::LayerBlob blob, Unpacking* unpacking,
       co_await download_from(*origin, blob, tee, std::move(resume));
       break;
     } catch (const Error& e) {
-      if (!is_about_the_bytes(e)) throw;
-      damage = e;
+      if (!may_do_elsewhere(e, store_)) throw;
+      failure = e;
     }
-    // What an earlier build left may be what is wrong, and this must not be left to a later one.
-    if (std::exchange(offset, 0) == 0 && ++origin == origins.end()) {
-      ::unlink(file.path().c_str());
-      throw *damage;
+    // What an earlier build left may be what is wrong, and this must not be left to a later one. Of a
+    // place that is out of reach it is still what a later build goes on with.
+    bool const is_damage = is_about_the_bytes(*failure);
+    if (!(std::exchange(offset, 0) > 0 && is_damage) && ++origin == origins.end()) {
+      if (is_damage) ::unlink(file.path().c_str());
+      throw *failure;
     }
     co_await tee.restart();
-    step.log(2, std::string(damage->what()) + "; fetching it from " + *origin + "\n");
+    step.log(2, std::string(failure->what()) + "; fetching it from " + *origin + "\n");
   }
   co_await store_.commit_blob(std::move(file), blob.digest, blob.size);
   step.status(blob.digest.to_string(), blob.size, blob.size, true);

@@ -26,7 +26,7 @@ namespace cobuild::ops {
 /// Fetches each layer once in a build, and, by the store's locks, once on a machine. A download is one
 /// stream: socket, blob file and unpacked files at the same time, resumed where an earlier one broke.
 /// What came damaged is fetched once more, and then from the blob's other sources; so is what is not
-/// there. A layer that none of its blobs makes is lost.
+/// there or out of reach. A layer that none of its blobs makes is lost.
 class LayerFetcher final : public LayerFiles {
  public:
   /// What is passed by reference must outlive this.

@@ -136,8 +136,16 @@ says "it was found in a cache, and is made again"
 equal "$(cat "$WORK/files7/y" "$WORK/files7/t/tool")" "tool
 tool"
 
-# A cache that cannot be written fails the build, unless that is to be ignored (F5.2.3).
+fresh_store
+ok build "${flags[@]}" --cache-from "$REGISTRY/cache:max" "$CONTEXT"
+all_cached
 stop_servers
+# And those of a registry that has gone itself.
+ok build "${flags[@]}" --registry-timeout 2 -o "type=local,dest=$WORK/files8" "$CONTEXT"
+says "it was found in a cache, and is made again"
+equal "$(cat "$WORK/files8/y")" tool
+
+# A cache that cannot be written fails the build, unless that is to be ignored (F5.2.3).
 ok build "${flags[@]}" --registry-timeout 2 --cache-to "type=registry,ref=$REGISTRY/cache:late,mode=max,ignore-error=true" "$CONTEXT"
 fails build "${flags[@]}" --registry-timeout 2 --cache-to "type=registry,ref=$REGISTRY/cache:late,mode=max" "$CONTEXT"
 one_error

@@ -20,6 +20,8 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
+constexpr std::string_view kOutOfReach = "out of reach";
+
 /// Sends what it was told to for each repository, one after the other, the last of them for ever.
 class ScriptedRegistry final : public oci::ContentSource {
  public:
@@ -34,6 +36,10 @@ class ScriptedRegistry final : public oci::ContentSource {
     std::deque<std::string>& script = scripts[repository.repository];
     for (std::uint64_t offset = resume.offset;; offset = 0) {
       std::string const bytes = script.front();
+      if (bytes == kOutOfReach) {
+        co_await sink.write(std::as_bytes(std::span("part", 4)));
+        throw Error(ErrorKind::kUnavailable, "no way to " + repository.repository);
+      }
       if (script.size() > 1) script.pop_front();
       DigestWriter hash = std::move(resume.hash);
       hash.write(bytes.substr(offset));
@@ -150,6 +156,23 @@ TEST_F(LayerFetching, ADamagedRestOfAnEarlierBuildIsDropped) {
   registry.scripts["a"] = {bytes};
   EXPECT_EQ(text_length(id), 300000U);
   EXPECT_THAT(registry.asked.back(), "a from 0");
+}
+
+TEST_F(LayerFetching, AnotherSourceIsAskedWhenOneIsOutOfReach) {
+  store::LayerId const id = remote_layer({"registry.example/a", "registry.example/b"});
+  registry.scripts["a"] = {std::string(kOutOfReach)};
+  registry.scripts["b"] = {bytes};
+  EXPECT_EQ(text_length(id), 300000U);
+  EXPECT_THAT(step_.logged, HasSubstr("no way to a; fetching it from registry.example/b\n"));
+  EXPECT_FALSE(fetcher.is_lost(id));
+}
+
+TEST_F(LayerFetching, ALayerOutOfReachIsLostAndItsRestIsKept) {
+  store::LayerId const id = remote_layer({"registry.example/a"});
+  registry.scripts["a"] = {std::string(kOutOfReach)};
+  EXPECT_EQ(error_of(id), "no way to a");
+  EXPECT_TRUE(fetcher.is_lost(id));
+  EXPECT_TRUE(has_rest());
 }
 
 TEST_F(LayerFetching, ABlobAloneIsFetchedAnewToo) {
