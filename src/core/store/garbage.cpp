@@ -5,6 +5,7 @@
 #include <iterator>
 #include <utility>
 
+#include "core/async/concurrency.hpp"
 #include "core/store/choice.hpp"
 #include "core/store/collect.hpp"
 #include "core/store/removal.hpp"
@@ -20,7 +21,9 @@ using Clock = std::chrono::steady_clock;
 /// Between two pieces of work a cancellation is noticed, and other jobs of this process get their
 /// turn.
 constexpr std::chrono::milliseconds kPieceTime{100};
-constexpr std::size_t kPieceRecords = 500;
+constexpr std::size_t kPieceRecords = 2000;
+/// Threads that remove files: more would wait for the file system's journal.
+constexpr std::size_t kRemovers = 2;
 
 Clock::time_point piece_end(Clock::time_point until) {
   return std::min(until, Clock::now() + kPieceTime);
@@ -142,10 +145,13 @@ Task<void> remove_files(Store::Impl& impl, Clock::time_point until) {
     return true;
   };
   co_await impl.write_in_steps(std::move(finish));
-  for (bool clean = false; !clean && Clock::now() < until;) {
-    auto clear = [root = impl.root, end = piece_end(until)] { return remove_discarded(root, end); };
-    clean = co_await offload(impl.pool, std::move(clear));
-  }
+  auto remove = [&](std::size_t) -> Task<void> {
+    for (bool clean = false; !clean && Clock::now() < until;) {
+      auto clear = [root = impl.root, end = piece_end(until)] { return remove_discarded(root, end); };
+      clean = co_await offload(impl.pool, std::move(clear));
+    }
+  };
+  co_await for_each_bounded(std::vector<std::size_t>(kRemovers), kRemovers, remove);
 }
 
 /// False when the time ran out.

@@ -1,6 +1,10 @@
 #include "core/store/removal.hpp"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
@@ -21,6 +25,8 @@ namespace {
 
 /// Notes beyond this are dropped, oldest first: each can be computed again.
 constexpr std::int64_t kNotesMax = 500'000;
+/// Files up to this are removed with the lock held: the file systems have few blocks to free then.
+constexpr std::int64_t kSmallFileBytes = std::int64_t{1} << 20;
 /// Builds whose logs are kept.
 constexpr std::size_t kBuildLogsMax = 50;
 
@@ -50,19 +56,34 @@ class DurableCommits {
   Database& database_;
 };
 
-/// Moves what is in root/`part`, but for `kept`, into `trash`, and adds its path in the store to
-/// `moved`.
+/// Whether removing it takes no longer than moving it away would.
+bool is_small_file(const std::filesystem::path& path) {
+  struct stat status{};
+  return ::lstat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) &&
+         status.st_size <= kSmallFileBytes;
+}
+
+/// Directories that discarded files are spread over, each emptied by one thread at a time.
+using Trash = std::array<TempDir, 2>;
+
+/// Removes the small files in root/`part`, but for `kept`, moves what else there is into `trash`, and
+/// adds the paths in the store of both to `gone`.
 void discard_but(const std::filesystem::path& root, const std::string& part,
-                 const std::unordered_set<std::string>& kept, const std::filesystem::path& trash,
-                 std::vector<std::string>& moved) {
+                 const std::unordered_set<std::string>& kept, const Trash& trash,
+                 std::vector<std::string>& gone) {
   for (const std::string& name : names_in(root / part)) {
     if (kept.contains(name)) continue;
     std::string path = part + "/" + name;
     auto const from = root / path;
-    auto const target = trash / std::to_string(moved.size());
-    if (::rename(from.c_str(), target.c_str()) != 0)
-      throw Error::from_errno(errno, "rename " + from.string());
-    moved.push_back(std::move(path));
+    if (is_small_file(from)) {
+      if (::unlink(from.c_str()) != 0) throw Error::from_errno(errno, "remove " + from.string());
+    } else {
+      const TempDir& directory = trash.at(gone.size() % trash.size());
+      auto const target = directory.path() / std::to_string(gone.size());
+      if (::rename(from.c_str(), target.c_str()) != 0)
+        throw Error::from_errno(errno, "rename " + from.string());
+    }
+    gone.push_back(std::move(path));
   }
 }
 
@@ -72,7 +93,10 @@ std::vector<std::string> discard_stray_files(Database& database, const std::file
                                              const std::string& lease) {
   // Filled where nobody else looks: others remove what they find under the final name.
   auto const ingest = root / "ingest";
-  TempDir trash = TempDir::create(ingest / lease, std::string(kDiscarded) + lease + "-");
+  auto const make_directory = [&] {
+    return TempDir::create(ingest / lease, std::string(kDiscarded) + lease + "-");
+  };
+  Trash trash{make_directory(), make_directory()};
   // Nobody adds the same blob or cache between the question whether there is a row and the rename.
   // Renames are quick; the removal is done without the lock.
   Transaction transaction(database);
@@ -91,13 +115,15 @@ std::vector<std::string> discard_stray_files(Database& database, const std::file
     Query rows = database.query("SELECT id FROM caches");
     while (rows.next()) caches.insert(Digest::of(rows.text(0)).hex());
   }
-  std::vector<std::string> moved;
-  discard_but(root, "snapshots", layers, trash.path(), moved);
-  discard_but(root, "blobs/sha256", blobs, trash.path(), moved);
-  discard_but(root, "caches", caches, trash.path(), moved);
+  std::vector<std::string> gone;
+  discard_but(root, "snapshots", layers, trash, gone);
+  discard_but(root, "blobs/sha256", blobs, trash, gone);
+  discard_but(root, "caches", caches, trash, gone);
   transaction.commit();
-  if (!moved.empty()) trash.commit_as(ingest / trash.path().filename());
-  return moved;
+  if (!gone.empty()) {
+    for (TempDir& directory : trash) directory.commit_as(ingest / directory.path().filename());
+  }
+  return gone;
 }
 
 Removal::Removal(Database& database, std::filesystem::path root, std::string lease)

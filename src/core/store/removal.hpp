@@ -11,8 +11,8 @@
 
 namespace cobuild::store {
 
-/// Moves snapshots, blobs and cache mounts without a row to where remove_discarded finds them,
-/// under the write lock, and returns their paths in the store. `lease`: of this process.
+/// Removes snapshots, blobs and cache mounts without a row, or moves what takes long to where
+/// remove_discarded finds it, under the write lock; returns their paths in the store. `lease`: of this process.
 std::vector<std::string> discard_stray_files(Database& database, const std::filesystem::path& root,
                                              const std::string& lease);
 
