@@ -9,9 +9,11 @@
 
 #include "cli/early_export.hpp"
 #include "cli/export_options.hpp"
+#include "cli/head_start.hpp"
 #include "cli/image_push.hpp"
 #include "cli/internal_step.hpp"
 #include "cli/remedies.hpp"
+#include "core/async/cleanup.hpp"
 #include "core/async/concurrency.hpp"
 #include "core/base/error.hpp"
 #include "core/base/go_time.hpp"
@@ -57,7 +59,7 @@ oci::Platform platform_of(const BuiltTarget& target) {
 Task<oci::ExportImage> make_image(const ExportOptions& options, const BuiltTarget& target,
                                   std::optional<oci::Platform> platform,
                                   const BuiltResult& result, Workspace& workspace,
-                                  solve::StepSink& step) {
+                                  solve::StepSink& step, ops::PackWatcher* watcher) {
   std::optional<Timestamp> const epoch = options.epoch_or(target.epoch);
   ops::SealRequest request = options.seal;
   std::size_t const base_layers = options.squash == Squash::kAll ? 0 : count_base_layers(target);
@@ -69,7 +71,7 @@ Task<oci::ExportImage> make_image(const ExportOptions& options, const BuiltTarge
     step.warn("rewrite-timestamp is specified, but no source-date-epoch was found");
   }
   if (request.mtime_max) step.status(rewrite_status(*epoch), 0, 0, false);
-  auto layers = co_await workspace.sealer.seal(target.layers, request, step);
+  auto layers = co_await workspace.sealer.seal(target.layers, request, step, watcher);
   if (request.mtime_max) step.status(rewrite_status(*epoch), 0, 0, true);
   if (!options.prefer_nondistributable) {
     for (oci::ImageLayer& layer : layers) {
@@ -125,9 +127,10 @@ oci::ExportImage make_index(const ExportOptions& options, const BuiltResult& res
   return index;
 }
 
-/// The image, or the index of all platforms' images.
+/// The image, or the index of all platforms' images. `watcher` may be null.
 Task<oci::ExportImage> make_images(const ExportOptions& options, const BuiltResult& result,
-                                   Workspace& workspace, solve::StepSink& step) {
+                                   Workspace& workspace, solve::StepSink& step,
+                                   ops::PackWatcher* watcher = nullptr) {
   for (const auto& [platform, annotations] : options.annotations) {
     bool const is_lost = !annotations.manifest.empty() || !annotations.manifest_descriptor.empty();
     if (platform.empty() || result.is_multi_platform || !is_lost) continue;
@@ -139,7 +142,8 @@ Task<oci::ExportImage> make_images(const ExportOptions& options, const BuiltResu
   for (const BuiltTarget& target : result.targets) {
     std::optional<oci::Platform> platform;
     if (result.is_multi_platform) platform = ops::to_oci(target.platform);
-    images.push_back(co_await make_image(options, target, std::move(platform), result, workspace, step));
+    images.push_back(co_await make_image(options, target, std::move(platform), result, workspace, step,
+                                         watcher));
   }
   step.status("exporting layers", 0, 0, true);
   for (const oci::ExportImage& image : images) {
@@ -186,13 +190,13 @@ Error with_remedy(const Error& error, const PushOptions& push) {
   return {error.kind(), std::move(what)};
 }
 
-/// The image stays in the store and, if asked for, goes to registries.
-Task<void> keep_and_push(ExportOptions options, BuiltResult& result,
-                         std::optional<Error>& push_failure, Workspace& workspace,
-                         solve::StepSink& step) {
+/// As keep_and_push; `head_start` is null when nothing is pushed.
+Task<void> keep_and_push_with(HeadStart* head_start, const ExportOptions& options,
+                              BuiltResult& result, std::optional<Error>& push_failure,
+                              Workspace& workspace, solve::StepSink& step) {
   const PushOptions& push = options.push;
-  options.seal.leave_remote = true;
-  oci::ExportImage const image = co_await make_images(options, result, workspace, step);
+  oci::ExportImage const image =
+      co_await make_images(options, result, workspace, step, head_start);
   std::vector<std::string> const names = image_names(push, image.root.digest);
   for (auto& [key, value] : oci::export_response(image, false)) result.response[key] = value;
   if (!names.empty()) result.response["image.name"] = join_names(names);
@@ -206,11 +210,22 @@ Task<void> keep_and_push(ExportOptions options, BuiltResult& result,
   std::vector<store::LayerChain> chains;
   for (const BuiltTarget& target : result.targets) chains.push_back(target.layers);
   try {
-    co_await push_names(names, push, image, std::move(chains), workspace, step);
+    co_await push_names(names, push, image, std::move(chains), workspace, step, head_start);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::kCancelled) push_failure = with_remedy(error, push);
     throw;
   }
+}
+
+/// The image stays in the store and, if asked for, goes to registries.
+Task<void> keep_and_push(ExportOptions options, BuiltResult& result,
+                         std::optional<Error>& push_failure, Workspace& workspace,
+                         solve::StepSink& step) {
+  options.seal.leave_remote = true;
+  HeadStart head_start(options.push, workspace, step);
+  co_await with_cleanup(keep_and_push_with(options.push.push ? &head_start : nullptr, options,
+                                           result, push_failure, workspace, step),
+                        head_start.stop());
 }
 
 /// Runs a blocking writer to `output` on the pool, with its progress shown as `status`.

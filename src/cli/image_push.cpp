@@ -7,6 +7,7 @@
 #include <memory>
 #include <utility>
 
+#include "cli/head_start.hpp"
 #include "core/async/concurrency.hpp"
 #include "core/base/error.hpp"
 #include "core/base/timings.hpp"
@@ -89,37 +90,18 @@ std::string pushed_name(oci::Reference name, const oci::ExportImage& image, bool
   return name.to_string();
 }
 
-/// Where images of one registry are pushed to.
-class Target {
- public:
-  Target(Workspace& workspace, const std::string& registry, const PushOptions& options)
-      : insecure_(options.insecure ? workspace.make_insecure_client(registry) : nullptr),
-        client_(insecure_ ? *insecure_ : workspace.registry) {}
-
-  [[nodiscard]] oci::ContentTarget& client() const noexcept { return client_; }
-
- private:
-  std::unique_ptr<registry::Client> insecure_;
-  oci::ContentTarget& client_;
-};
-
 /// As Workspace::pushed has it.
 std::string pushed_blob(const oci::Reference& name, const BlobDigest& digest) {
   return name.registry + "/" + name.repository + " " + digest.to_string();
 }
 
-/// Remembers that the repository has the blob: for this build and for later ones.
-void note_pushed(Workspace& workspace, const oci::Reference& name, const BlobDigest& digest) {
-  workspace.pushed.insert(pushed_blob(name, digest));
-  workspace.store->put_note(kPushedNotes, note_key(name.registry, digest), name.repository);
-}
-
 Task<void> push_name(std::string text, const PushOptions& options, const oci::ExportImage& image,
-                     StoreLayers& layers, Workspace& workspace, solve::StepSink& step) {
+                     StoreLayers& layers, HeadStart* head_start, Workspace& workspace,
+                     solve::StepSink& step) {
   Timings::Span const span(Phase::kExport);
   oci::Reference name = oci::Reference::parse(text);
   if (options.by_digest) name.tag.reset();
-  Target const target(workspace, name.registry, options);
+  PushTarget const target(workspace, name.registry, options);
   std::string const manifest_status = "pushing manifest for " + pushed_name(name, image, options.by_digest);
   std::int64_t sent = 0;
   step.status("pushing layers", 0, 0, false);
@@ -132,6 +114,11 @@ Task<void> push_name(std::string text, const PushOptions& options, const oci::Ex
     step.status("pushing layers", sent, 0, true);
     step.status(manifest_status, 0, 0, false);
   };
+  if (head_start != nullptr) {
+    progress.is_there = [&](const oci::Descriptor& layer) {
+      return head_start->wait_for(name, layer.digest);
+    };
+  }
   oci::ExportImage missing = image;
   std::erase_if(missing.layers, [&](const oci::Descriptor& layer) {
     return workspace.pushed.contains(pushed_blob(name, layer.digest));
@@ -143,13 +130,23 @@ Task<void> push_name(std::string text, const PushOptions& options, const oci::Ex
 
 }  // namespace
 
+PushTarget::PushTarget(Workspace& workspace, const std::string& registry,
+                       const PushOptions& options)
+    : insecure_(options.insecure ? workspace.make_insecure_client(registry) : nullptr),
+      client_(insecure_ ? *insecure_ : workspace.registry) {}
+
+void note_pushed(Workspace& workspace, const oci::Reference& name, const BlobDigest& digest) {
+  workspace.pushed.insert(pushed_blob(name, digest));
+  workspace.store->put_note(kPushedNotes, note_key(name.registry, digest), name.repository);
+}
+
 Task<void> push_names(std::vector<std::string> names, PushOptions options,
                       const oci::ExportImage& image, std::vector<store::LayerChain> chains,
-                      Workspace& workspace, solve::StepSink& step) {
+                      Workspace& workspace, solve::StepSink& step, HeadStart* head_start) {
   StoreLayers layers(workspace, step, chains);
   for (const std::string& name : names) {
     try {
-      co_await push_name(name, options, image, layers, workspace, step);
+      co_await push_name(name, options, image, layers, head_start, workspace, step);
     } catch (const Error& error) {
       if (error.kind() == ErrorKind::kCancelled) throw;
       throw error.with_context("failed to push " + name);
@@ -179,7 +176,7 @@ Task<void> push_layer(PushOptions options, oci::Descriptor blob, store::LayerId 
     repository.tag.reset();
     repository.digest.reset();
     if (workspace.pushed.contains(pushed_blob(repository, blob.digest))) continue;
-    Target const target(workspace, repository.registry, options);
+    PushTarget const target(workspace, repository.registry, options);
     sent = 0;
     co_await oci::push_layer(target.client(), repository, blob, layers, progress);
     note_pushed(workspace, repository, blob.digest);

@@ -85,6 +85,23 @@ class BlobReader {
 /// when sending is tried again. What it throws is final.
 using OpenBlob = std::function<Task<std::unique_ptr<BlobReader>>()>;
 
+/// A blob that is sent while it is still being made, and whose digest is not known until the end.
+/// Each call is one request, which is not tried again. Dropped before finish(), it is not there.
+class BlobPush {
+ public:
+  virtual ~BlobPush() = default;
+
+  /// Sends the next `length` bytes, at least one, of `reader`, which outlives the returned task.
+  /// \throws Error; after that nothing more can be sent.
+  virtual Task<void> append(BlobReader& reader, std::uint64_t length) = 0;
+
+  /// All has been sent, and makes the blob of that digest. \throws Error.
+  virtual Task<void> finish(BlobDigest digest) = 0;
+
+  /// The target may forget what it got. \throws Error.
+  virtual Task<void> cancel() = 0;
+};
+
 /// Something that images can be sent to.
 class ContentTarget {
  public:
@@ -98,6 +115,10 @@ class ContentTarget {
   /// `open` called. \throws Error.
   virtual Task<void> push_blob(Reference repository, Descriptor blob, OpenBlob open,
                                std::vector<std::string> mount_from) = 0;
+
+  /// Begins to send a blob that is not known whole. Whether it is there, nobody can tell: of use
+  /// where what is made is probably new. \throws Error.
+  virtual Task<std::unique_ptr<BlobPush>> begin_blob(Reference repository) = 0;
 
   /// Stores a manifest or index under the tag or digest of `reference`. What it refers to must have
   /// been pushed. \throws Error.

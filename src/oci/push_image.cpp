@@ -73,6 +73,7 @@ Task<void> put_document(ContentTarget& target, Reference name, const ExportDocum
 Task<void> push_layer(ContentTarget& target, Reference repository, Descriptor layer,
                       LayerBlobs& blobs, const PushProgress& progress) {
   if (is_foreign_layer_type(layer.media_type)) co_return;
+  if (progress.is_there && co_await progress.is_there(layer)) co_return;
   auto from = blobs.repositories(layer, repository.registry);
   std::erase(from, repository.repository);
   OpenBlob open = [&blobs, layer, &progress] { return open_layer(blobs, layer, progress); };

@@ -30,8 +30,10 @@ class LayerBlobs {
   virtual Task<std::unique_ptr<BlobReader>> open(Descriptor layer) = 0;
 };
 
-/// Told how a push goes on. Members may be empty.
+/// Told how a push goes on, and asked. Members may be empty.
 struct PushProgress {
+  /// Awaited for each layer: whether it is known to be there.
+  std::function<Task<bool>(const Descriptor& layer)> is_there;
   std::function<void(std::uint64_t bytes)> layer_bytes;  ///< So many more were sent.
   std::function<void()> layers_done;                     ///< Configs, too; manifests follow.
 };

@@ -111,14 +111,40 @@ Sealer::Sealer(asio::thread_pool& pool, store::Store& store, LayerFetcher& fetch
                BackgroundPace* pace)
     : pool_(pool), store_(store), fetcher_(fetcher), pace_(pace) {}
 
+/// Lets a watcher see a blob as it grows.
+class Sealer::Watch {
+ public:
+  /// Without a `watcher` nothing happens.
+  Watch(PackWatcher* watcher, asio::any_io_executor executor, const store::NewBlob& file,
+        const store::Layer& layer) {
+    if (watcher == nullptr) return;
+    blob_ = std::make_shared<GrowingBlob>(std::move(executor), open_file(file.path(), O_RDONLY),
+                                          layer.description);
+    watcher->begun(blob_);
+  }
+  Watch(const Watch&) = delete;
+  Watch& operator=(const Watch&) = delete;
+  ~Watch() {
+    if (blob_ && !blob_->is_over()) blob_->end(std::nullopt);
+  }
+
+  /// All of it has been written.
+  void done(const BlobDigest& digest) {
+    if (blob_) blob_->end(digest);
+  }
+
+ private:
+  std::shared_ptr<GrowingBlob> blob_;
+};
+
 Task<std::vector<oci::ImageLayer>> Sealer::seal(store::LayerChain chain, SealRequest request,
-                                                solve::StepSink& step) {
+                                                solve::StepSink& step, PackWatcher* watcher) {
   std::vector<Place> found = places(store_, chain, request);
   std::vector<std::optional<oci::ImageLayer>> sealed(found.size());
   auto seal_at = [&](Place place) {
     auto const end = chain.begin() + static_cast<std::ptrdiff_t>(place.position) + 1;
     return keep(sealed[place.index],
-                seal_layer(store::LayerChain(chain.begin(), end), place.own, request, step));
+                seal_layer(store::LayerChain(chain.begin(), end), place.own, request, step, watcher));
   };
   co_await for_each_bounded(std::move(found), kSealsMax, seal_at);
   std::vector<oci::ImageLayer> layers;
@@ -166,7 +192,8 @@ Task<std::optional<oci::ImageLayer>> Sealer::take(store::Layer layer, SealReques
 }
 
 Task<oci::ImageLayer> Sealer::seal_layer(store::LayerChain chain, std::size_t own,
-                                         SealRequest request, solve::StepSink& step) {
+                                         SealRequest request, solve::StepSink& step,
+                                         PackWatcher* watcher) {
   store::LayerId const id = chain.back();
   auto const lock = co_await store_.lock("seal " + std::to_string(id.value));
   store::Layer const layer = store_.get_layer(id);
@@ -175,6 +202,7 @@ Task<oci::ImageLayer> Sealer::seal_layer(store::LayerChain chain, std::size_t ow
       layer.amends ? own == 2 && chain[chain.size() - 2] == *layer.amends : own == 1;
   PackMode mode;
   mode.own = own;
+  mode.watcher = watcher;
   mode.clamp = request.mtime_max && chain.size() > request.base_layers;
   bool const is_same_tar = is_row && !mode.clamp;
   if (is_same_tar) {
@@ -203,6 +231,7 @@ Task<oci::ImageLayer> Sealer::repack(store::LayerId id, store::LayerBlob blob, S
   }
   store::Layer const layer = store_.get_layer(id);
   store::NewBlob file = co_await store_.new_blob();
+  Watch watch(mode.watcher, co_await asio::this_coro::executor, file, layer);
   step.status(seal_status(layer), 0, 0, false);
   UniqueFd const packed = open_file(store_.blob_path(blob.digest), O_RDONLY);
   auto seal = [from = packed.get(), to = file.fd()](const oci::SealOptions& options) {
@@ -213,6 +242,7 @@ Task<oci::ImageLayer> Sealer::repack(store::LayerId id, store::LayerBlob blob, S
     throw Error(ErrorKind::kCorrupt, "blob " + blob.digest.to_string() + " has not the diff ID " +
                                          layer.diff_id->to_string() + " of its layer");
   }
+  watch.done(sealed.blob_digest);
   step.status(seal_status(layer), sealed.blob_bytes, sealed.blob_bytes, true);
   co_return co_await keep_blob(id, std::move(file), std::move(sealed), request, std::move(mode));
 }
@@ -271,12 +301,14 @@ Task<oci::ImageLayer> Sealer::pack(store::LayerChain chain, SealRequest request,
                                                lowers.end());
   lowers.resize(lowers.size() - own.size());
   store::NewBlob file = co_await store_.new_blob();
+  Watch watch(mode.watcher, co_await asio::this_coro::executor, file, layer);
   step.status(seal_status(layer), 0, 0, false);
   auto seal = [&, fd = file.fd()](oci::SealOptions options) {
     if (mode.clamp) options.diff.mtime_max = request.mtime_max;
     return oci::seal_layer(own, lowers, options, fd);
   };
   oci::SealedLayer sealed = co_await run(request, seal);
+  watch.done(sealed.blob_digest);
   step.status(seal_status(layer), sealed.blob_bytes, sealed.blob_bytes, true);
   co_return co_await keep_blob(id, std::move(file), std::move(sealed), request, std::move(mode));
 }

@@ -16,6 +16,7 @@
 #include "oci/image_config_patch.hpp"
 #include "oci/layer_diff.hpp"
 #include "ops/background_pace.hpp"
+#include "ops/growing_blob.hpp"
 #include "ops/layer_fetcher.hpp"
 
 namespace cobuild::ops {
@@ -60,9 +61,10 @@ class Sealer {
   /// for SealRequest::leave_remote). A
   /// layer that amends the one below it (\see store::Layer::amends) makes one with it. Layers that
   /// have one already are taken as they are; those of a base image that nobody has read are
-  /// fetched, not unpacked. Several layers are sealed at once.
+  /// fetched, not unpacked. Several layers are sealed at once. `watcher`, unless null, is told of
+  /// those that are packed.
   Task<std::vector<oci::ImageLayer>> seal(store::LayerChain chain, SealRequest request,
-                                          solve::StepSink& step);
+                                          solve::StepSink& step, PackWatcher* watcher = nullptr);
 
   /// The layers of an image of `chain`.
   [[nodiscard]] static std::vector<Place> places(store::Store& store,
@@ -71,7 +73,7 @@ class Sealer {
 
   /// The highest layer of an image of `chain`, which the `own` highest layers of that make.
   Task<oci::ImageLayer> seal_layer(store::LayerChain chain, std::size_t own, SealRequest request,
-                                   solve::StepSink& step);
+                                   solve::StepSink& step, PackWatcher* watcher = nullptr);
 
  private:
   struct PackMode {
@@ -79,10 +81,12 @@ class Sealer {
     bool keep = true;     ///< The blob is the layer's own: later builds take it.
     std::size_t own = 1;  ///< So many of the highest layers become one.
     std::string form{};   ///< The name of the form, where the blob is not the layer's own.
+    PackWatcher* watcher = nullptr;
   };
   /// The layer's blob as it is; nullopt when another one must be made.
   Task<std::optional<oci::ImageLayer>> take(store::Layer layer, SealRequest request,
                                             solve::StepSink& step);
+  class Watch;
   /// Another blob of the same tar.
   Task<oci::ImageLayer> repack(store::LayerId id, store::LayerBlob blob, SealRequest request,
                                PackMode mode, solve::StepSink& step);

@@ -62,6 +62,10 @@ Task<void> Client::push_blob(oci::Reference repository, oci::Descriptor blob, oc
                              std::move(open), std::move(mount_from));
 }
 
+Task<std::unique_ptr<oci::BlobPush>> Client::begin_blob(oci::Reference repository) {
+  return registry::begin_blob(impl_->session, std::move(repository));
+}
+
 Task<void> Client::push_manifest(oci::Reference reference, oci::ManifestContent manifest) {
   return registry::push_manifest(impl_->session, std::move(reference), std::move(manifest));
 }

@@ -58,6 +58,7 @@ class Client final : public oci::ContentSource, public oci::ContentTarget {
   Task<bool> has_blob(oci::Reference repository, BlobDigest digest) override;
   Task<void> push_blob(oci::Reference repository, oci::Descriptor blob, oci::OpenBlob open,
                        std::vector<std::string> mount_from) override;
+  Task<std::unique_ptr<oci::BlobPush>> begin_blob(oci::Reference repository) override;
   Task<void> push_manifest(oci::Reference reference, oci::ManifestContent manifest) override;
 
   /// Files by URL, over the same connections. Lives as long as this.

@@ -107,6 +107,10 @@ Task<void> push_blob(Session& session, oci::Reference repository, oci::Descripto
                       describe);
 }
 
+Task<std::unique_ptr<oci::BlobPush>> begin_blob(Session& session, oci::Reference repository) {
+  return GrowingUpload::begin(session, push_endpoint(repository, session.options()));
+}
+
 Task<void> push_manifest(Session& session, oci::Reference reference,
                          oci::ManifestContent manifest) {
   Endpoint endpoint = push_endpoint(reference, session.options());

@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -18,15 +19,12 @@
 #include "core/async/task.hpp"
 #include "oci/content.hpp"
 #include "registry/session.hpp"
+#include "registry/upload_session.hpp"
 
 namespace cobuild::registry {
 
 /// Whether a repository has a blob. A 403 is a no: who may push need not be allowed to look.
 Task<Attempt<bool>> try_head_blob(Session& session, Endpoint endpoint, BlobDigest digest);
-
-/// How many bytes an upload has, by the Range of its status ("0-99": 100). "0-0" is what registries
-/// say of one byte and of none: 0. nullopt for what says neither.
-[[nodiscard]] std::optional<std::uint64_t> uploaded_bytes(const Headers& headers);
 
 class Upload {
  public:
@@ -42,19 +40,9 @@ class Upload {
   Task<Attempt<std::monostate>> send();
 
  private:
-  Task<std::optional<Failure>> start(std::string mount_from);
-  Task<void> ask_how_far();
   Task<Attempt<std::monostate>> send_rest();
-  Task<std::optional<Failure>> send_whole(oci::BlobReader& reader);
   Task<std::optional<Failure>> send_chunks(oci::BlobReader& reader);
-  Task<std::optional<Failure>> finish();
-  Task<ApiResponse> ask(Request request);
-  Task<Failure> refused(ApiResponse got);
-  void forget();
-
-  [[nodiscard]] Endpoint target() const;
-  [[nodiscard]] Url with_digest() const;
-  void go_to(const Url& from, std::string_view location);
+  Task<std::optional<Failure>> judge(std::optional<ApiResponse> refusal);
   bool take_smaller_chunks();
 
   Session& session_;
@@ -62,13 +50,28 @@ class Upload {
   oci::Descriptor blob_;
   oci::OpenBlob open_;
 
-  std::optional<Url> location_;  ///< Of the upload that was begun.
-  bool mounted_ = false;
+  UploadSession upload_;
   bool tried_ = false;
-  std::uint64_t offset_ = 0;       ///< Bytes that the registry says it has.
-  std::uint64_t counted_ = 0;      ///< ... when attempts were last counted anew.
+  std::uint64_t counted_ = 0;      ///< Bytes that the registry had when attempts were last counted anew.
   std::uint64_t chunk_bytes_ = 0;  ///< 0: all in one request.
-  std::uint64_t chunk_bytes_min_;
+};
+
+/// A blob that is sent while it is still being made.
+class GrowingUpload final : public oci::BlobPush {
+ public:
+  /// Begins. `session` outlives what it returns. 	hrows Error.
+  [[nodiscard]] static Task<std::unique_ptr<oci::BlobPush>> begin(Session& session, Endpoint endpoint);
+
+  explicit GrowingUpload(UploadSession upload) : upload_(std::move(upload)) {}
+
+  Task<void> append(oci::BlobReader& reader, std::uint64_t length) override;
+  Task<void> finish(BlobDigest digest) override;
+  Task<void> cancel() override;
+
+ private:
+  Task<void> check(std::optional<ApiResponse> refusal);
+
+  UploadSession upload_;
 };
 
 }  // namespace cobuild::registry

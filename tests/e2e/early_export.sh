@@ -67,6 +67,20 @@ all_cached
 says_not "$early"
 equal "$(uploads)" 6
 
+# A large layer is sent while it is packed, once to each repository, and then it is there.
+mkdir "$WORK/large"
+head -c 50000000 /dev/urandom >"$WORK/large/data"
+printf 'FROM scratch\nCOPY data /\n' >"$WORK/large/Dockerfile"
+ok build "${flags[@]}" --push -t "$REGISTRY/team/large:1" -t "$REGISTRY/team/large:2" -t "$REGISTRY/other/large:1" "$WORK/large"
+says "sending layer: [1/1] COPY data /"
+says_not "left to the push"
+for name in team/large:1 team/large:2 other/large:1; do
+  ok skopeo --insecure-policy --tmpdir "$WORK" copy --src-tls-verify=false "docker://$REGISTRY/$name" "oci:$WORK/pulled-large:1"
+done
+begun() { grep -cE "\"POST /v2/$1/blobs/uploads/ HTTP/1.1\" 202" "$WORK/registry.log"; }
+equal "$(begun team/large) $(begun other/large)" "2 2"  # the layer and the config
+rm -r "$WORK/large" "$WORK/pulled-large"
+
 # For an archive, in two forms. Files and nothing at all need no blobs.
 STORE=$WORK/store2
 start_build -o "type=local,dest=$WORK/files"

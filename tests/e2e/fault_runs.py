@@ -30,6 +30,7 @@ FIRST, RUNS, JOBS = map(int, sys.argv[3:6])
 THOROUGH = RUNS >= 100
 SECONDS_MAX = 120 if THOROUGH else 60
 LAYER_BYTES = 1000 * 1000
+LARGE_LAYER_BYTES = 40 * 1000 * 1000  # Sent while it is packed.
 DOCKERFILE = "ARG BASE\nFROM $BASE\nCOPY data /data\nRUN echo built > /built\n"
 
 
@@ -80,7 +81,8 @@ class Run:
     def prepare(self):
         (self.directory / "context").mkdir(parents=True)
         (self.directory / "context/Dockerfile").write_text(DOCKERFILE)
-        (self.directory / "context/data").write_bytes(random.Random(self.seed).randbytes(LAYER_BYTES))
+        size = LARGE_LAYER_BYTES if self.seed % 5 == 0 else LAYER_BYTES
+        (self.directory / "context/data").write_bytes(random.Random(self.seed).randbytes(size))
         auth = base64.b64encode(f"{fault_proxy.USER}:{fault_proxy.PASSWORD}".encode()).decode()
         (self.directory / "config.json").write_text(json.dumps({"auths": {self.host: {"auth": auth}}}))
         self.proxy.use_tls(context_of(self.plan.tls))

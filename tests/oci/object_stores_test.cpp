@@ -125,6 +125,10 @@ class Memory final : public ContentSource, public ContentTarget {
     (void)co_await reader->read(std::as_writable_bytes(std::span(text)));
     blobs[blob.digest] = text;
   }
+  Task<std::unique_ptr<BlobPush>> begin_blob(Reference) override {
+    throw Error(ErrorKind::kInternal, "not asked for here");
+    co_return nullptr;
+  }
   Task<void> push_manifest(Reference, ManifestContent content) override {
     Manifest const parsed = parse_manifest(content.bytes);
     EXPECT_TRUE(blobs.contains(parsed.config.value().digest));

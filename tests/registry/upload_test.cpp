@@ -172,5 +172,61 @@ TEST(Upload, OnAnotherServerGetsNoCredentials) {
   run_world(elsewhere);
 }
 
+Task<void> append(oci::BlobPush& blob, const std::string& text) {
+  oci::TextReader reader(text);
+  co_await blob.append(reader, text.size());
+}
+
+Task<void> begin(World& world, oci::Reference repository) {
+  (void)co_await world.client().begin_blob(std::move(repository));
+}
+
+Task<void> grows(World& world) {
+  Layers layers;
+  std::string const text = big_text();
+  oci::ExportImage const image = image_of({layers.add(text)}, "{}");
+  auto const blob = co_await world.client().begin_blob(oci::Reference::parse(world.here.authority() + "/a"));
+  co_await append(*blob, text.substr(0, 1'000'000));
+  co_await append(*blob, text.substr(1'000'000));
+  co_await blob->finish(image.layers.front().digest);
+  co_await push(world, "a:1", image, layers);
+  EXPECT_TRUE(has_image(world, "a/manifests/1", image, layers));
+  EXPECT_EQ(layers.opened, 0) << "the push finds it there";
+}
+TEST(GrowingUpload, IsThereOnceItIsFinished) {
+  run_world(grows);
+}
+
+Task<void> refused_growth(World& world) {
+  auto const repository = oci::Reference::parse(world.here.authority() + "/a");
+  world.here.when("PATCH", "/v2/a/", Reply{405, {}, "", {}});
+  auto const blob = co_await world.client().begin_blob(repository);
+  EXPECT_THAT(what(co_await error_of(append(*blob, "some"))), HasSubstr("405"));
+  EXPECT_EQ(world.here.count("PATCH", ""), 1U) << "whoever sends it decides what then";
+
+  auto const other = co_await world.client().begin_blob(repository);
+  co_await append(*other, "some");
+  EXPECT_THAT(what(co_await error_of(other->finish(BlobDigest(Digest::of(std::string_view("other")))))),
+              HasSubstr("DIGEST_INVALID"));
+  EXPECT_TRUE(world.here.blobs().empty());
+
+  world.here.when("POST", "/v2/a/", Reply{403, {}, "", {}});
+  EXPECT_THAT(what(co_await error_of(begin(world, repository))), HasSubstr("403"));
+}
+TEST(GrowingUpload, RefusalsAreFinal) {
+  run_world(refused_growth);
+}
+
+Task<void> given_up(World& world) {
+  auto const blob = co_await world.client().begin_blob(oci::Reference::parse(world.here.authority() + "/a"));
+  co_await append(*blob, "some");
+  co_await blob->cancel();
+  EXPECT_EQ(world.here.count("DELETE", "/v2/a/blobs/uploads/"), 1U);
+  EXPECT_TRUE(world.here.blobs().empty());
+}
+TEST(GrowingUpload, TheRegistryIsToldToForget) {
+  run_world(given_up);
+}
+
 }  // namespace
 }  // namespace cobuild::registry::test

@@ -214,6 +214,10 @@ Reply FakeRegistry::answer_session(const Call& call, const std::string& id) {
   if (call.target.find("state=" + std::to_string(content.size())) == std::string::npos) {
     return not_found("BLOB_UPLOAD_INVALID");
   }
+  if (call.method == "DELETE") {
+    uploads_.erase(id);
+    return Reply{204, {}, "", {}};
+  }
   if (call.method == "PATCH") {
     std::string const range = call.header("content-range");
     std::string const wanted = std::to_string(content.size()) + "-" +

@@ -139,18 +139,20 @@ Task<std::vector<UsageRecord>> remove_rows(Store::Impl& impl, std::vector<UsageR
   co_return removed;
 }
 
+Task<void> empty_trash(Store::Impl& impl, Clock::time_point until) {
+  for (bool clean = false; !clean && Clock::now() < until;) {
+    auto clear = [root = impl.root, end = piece_end(until)] { return remove_discarded(root, end); };
+    clean = co_await offload(impl.pool, std::move(clear));
+  }
+}
+
 Task<void> remove_files(Store::Impl& impl, Clock::time_point until) {
   auto finish = [root = impl.root, lease = impl.lease.name()](Database& database) {
     Removal(database, root, lease).finish(false);
     return true;
   };
   co_await impl.write_in_steps(std::move(finish));
-  auto remove = [&](std::size_t) -> Task<void> {
-    for (bool clean = false; !clean && Clock::now() < until;) {
-      auto clear = [root = impl.root, end = piece_end(until)] { return remove_discarded(root, end); };
-      clean = co_await offload(impl.pool, std::move(clear));
-    }
-  };
+  auto remove = [&](std::size_t) { return empty_trash(impl, until); };
   co_await for_each_bounded(std::vector<std::size_t>(kRemovers), kRemovers, remove);
 }
 
