@@ -15,6 +15,8 @@ constexpr std::uint64_t kLargeBytes = std::uint64_t{16} << 20;
 /// Of a chunk, at least: with many small ones, registries that keep blobs in an object store would
 /// come to have many parts.
 constexpr std::uint64_t kChunkBytes = std::uint64_t{16} << 20;
+/// At most: proxies before registries have limits (Cloudflare's is 100 MB).
+constexpr std::uint64_t kChunkBytesMax = std::uint64_t{64} << 20;
 
 Task<void> wait(Shared<bool> sending) {
   static_cast<void>(co_await sending.get());
@@ -88,10 +90,9 @@ Task<bool> HeadStart::send_chunks(oci::BlobPush& push, ops::GrowingBlob& blob) {
   std::uint64_t sent = 0;
   for (bool is_whole = false; !is_whole;) {
     std::uint64_t const ready = co_await blob.wait_for(sent + kChunkBytes);
-    is_whole = blob.is_over();
-    if (is_whole && !blob.digest()) co_return false;
-    // What the packing has written since goes with the next chunk.
-    std::uint64_t const length = ready - sent;
+    if (blob.is_over() && !blob.digest()) co_return false;
+    std::uint64_t const length = std::min(ready - sent, kChunkBytesMax);
+    is_whole = blob.is_over() && sent + length == ready;
     if (length == 0) continue;
     auto const reader = blob.read_from(sent);
     co_await push.append(*reader, length);
