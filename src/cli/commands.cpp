@@ -102,7 +102,9 @@ void write_stdout(std::string_view text) {
   while (!text.empty()) {
     ssize_t const count = ::write(STDOUT_FILENO, text.data(), text.size());
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) throw Error::from_errno(errno, "write to standard output");
+    if (count < 0) {
+      throw explain_full_destination(Error::from_errno(errno, "write to standard output"), "-");
+    }
     text.remove_prefix(static_cast<std::size_t>(count));
   }
 }

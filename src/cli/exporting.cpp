@@ -238,7 +238,8 @@ Task<void> write_on_pool(const OutputOptions& output, Workspace& workspace, solv
     try {
       write();
     } catch (const Error& error) {
-      throw explain_full_destination(error, output.destination);
+      Error const named = output.to_stdout() ? error.with_context("write to standard output") : error;
+      throw explain_full_destination(named, output.destination);
     }
     return true;
   };

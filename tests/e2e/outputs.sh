@@ -42,11 +42,26 @@ ok inspect "oci-archive:$WORK/stdout.tar"
 cobuild build --progress plain -o - "$CONTEXT" >"$WORK/stdout2.tar" 2>"$ERR"
 equal "$(tar -xOf "$WORK/stdout2.tar" d/e/f)" data
 
+# A standard output that takes nothing is named as what it is, whatever was to be written there.
+ok build -t kept -o type=image "$CONTEXT"
+for command in "build -q" "build -o -" "build -o type=oci" "build -o type=docker,dest=/dev/stdout" "build --call targets" \
+  "build --check" "debug dockerfile2llb" images "images -q" "images --json" "inspect kept" "inspect --raw kept" \
+  "inspect --config kept" du "du -v" "du --json" why "why --json" "cache verify" "cache verify --json" doctor version help \
+  "help build" "prune --filter id==none"; do
+  status=0
+  case $command in build* | debug*) place=$CONTEXT ;; *) place= ;; esac
+  cobuild $command $place >/dev/full 2>"$ERR" </dev/null || status=$?
+  equal "$command: $status" "$command: 1"
+  one_error
+  matches '^error: .*write to standard output: .*o space left on device.*; no room is left on the disk of standard output$'
+done
+says_not "$STORE"
+
 # Without a standard output there is nowhere to write to.
 status=0
 cobuild build --progress plain -o type=oci "$CONTEXT" >&- 2>"$ERR" || status=$?
 equal "$status" 1
-says "write the image archive: Bad file descriptor"
+says "write to standard output: write the image archive: Bad file descriptor"
 
 # umoci unpacks what was written.
 if command -v umoci >/dev/null; then
