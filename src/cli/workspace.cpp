@@ -31,6 +31,7 @@ registry::Options read_registry_options(const GlobalOptions& global,
   };
   registry::load_system_config(options);
   options.idle_timeout = options.connect_timeout = global.registry_timeout;
+  options.helper_timeout = 2 * global.registry_timeout;
   if (global.config) registry::load_buildkitd_config(*global.config, options);
   for (const std::string& host : global.insecure_registries) {
     registry::add_insecure_registry(host, options);

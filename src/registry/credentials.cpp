@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <fstream>
 #include <iterator>
 #include <utility>
@@ -16,6 +17,7 @@
 #include "core/base/error.hpp"
 #include "core/sys/process.hpp"
 #include "registry/base64.hpp"
+#include "registry/registry_error.hpp"
 
 extern char** environ;
 
@@ -26,7 +28,7 @@ namespace json = boost::json;
 namespace fs = std::filesystem;
 
 constexpr std::size_t kConfigBytesMax = 16 * 1024 * 1024;
-constexpr std::chrono::seconds kHelperTimeMax{60};  // it may ask the user to unlock a key ring
+constexpr std::size_t kHelperOutputMax = 1024 * 1024;
 constexpr std::string_view kDockerHubKey = "https://index.docker.io/v1/";
 constexpr std::string_view kTokenUser = "<token>";  // says that the secret is an identity token
 constexpr std::string_view kNotFoundMessage = "credentials not found in native keychain";
@@ -91,6 +93,19 @@ std::vector<std::string> whole_environment() {
   return variables;
 }
 
+/// Asks `program` for the credentials of `key`. \throws Error kDenied when it cannot be run.
+Task<CapturedOutput> run_helper(fs::path program, std::string name, std::string key) {
+  ProcessOptions process;
+  process.program = std::move(program);
+  process.args = {std::move(name), "get"};
+  process.env = whole_environment();
+  try {
+    co_return co_await run_program(std::move(process), std::move(key), kHelperOutputMax);
+  } catch (const Error& error) {
+    throw Error(ErrorKind::kDenied, error.what());
+  }
+}
+
 DockerConfig load(const fs::path& path) {
   if (path.empty()) return {};
   std::ifstream file(path, std::ios::binary);
@@ -116,6 +131,7 @@ class DockerCredentials final : public CredentialSource {
       : executor_(executor),
         pool_(pool),
         path_(docker_config_path(options)),
+        helper_timeout_(options.helper_timeout),
         config_(executor, [this] { return read(); }) {}
 
   Task<std::optional<Credentials>> find(std::string host) override {
@@ -123,8 +139,8 @@ class DockerCredentials final : public CredentialSource {
     auto& shared = by_key_[key];
     if (!shared) {
       auto compute = [this, key] { return look_up(key); };
-      shared = std::make_unique<Shared<std::optional<Credentials>>>(executor_, std::move(compute),
-                                                                    OnFailure::kForget);
+      shared =
+          std::make_unique<Shared<std::optional<Credentials>>>(executor_, std::move(compute));
     }
     co_return co_await shared->get();
   }
@@ -165,23 +181,50 @@ class DockerCredentials final : public CredentialSource {
                   "credential helper " + name + ", which " + describe() +
                       " names, is not on PATH: install it, or remove it there");
     }
-    ProcessOptions process;
-    process.program = *program;
-    process.args = {name, "get"};
-    process.env = whole_environment();
-    CapturedOutput const output =
-        co_await with_timeout(run_program(std::move(process), std::move(key)), kHelperTimeMax);
-    if (output.exit.success()) co_return parse_helper_output(output.out, name);
-    std::string said = output.out + output.err;
+    CapturedOutput const output = co_await run_in_time(*program, name, key);
+    if (output.exit.success()) co_return read_answer(output.out, name, key);
+    std::string const said = output.out + output.err;
     if (said.find(kNotFoundMessage) != std::string::npos) co_return std::nullopt;
-    said.resize(std::min(said.find_first_of("\r\n"), said.size()));
-    throw Error(ErrorKind::kDenied,
-                "credential helper " + name + ": " + to_string(output.exit) + ": " + said);
+    std::string const words = registry_message(said);
+    throw Error(ErrorKind::kDenied, "credential helper " + name + ": " + to_string(output.exit) +
+                                        (words.empty() ? "" : ": " + words));
+  }
+
+  Task<CapturedOutput> run_in_time(fs::path program, std::string name, std::string key) {
+    try {
+      co_return co_await with_timeout(run_helper(std::move(program), name, key), helper_timeout_);
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::kUnavailable) {
+        throw error.with_context("credential helper " + name);
+      }
+      auto const limit = std::chrono::ceil<std::chrono::seconds>(helper_timeout_);
+      throw Error(ErrorKind::kDenied, "credential helper " + name + ": no answer within " +
+                                          std::to_string(limit.count()) +
+                                          " s (twice --registry-timeout), so it was killed; " +
+                                          advice(name, key));
+    }
+  }
+
+  [[nodiscard]] Credentials read_answer(const std::string& answer, const std::string& name,
+                                        const std::string& key) const {
+    try {
+      if (answer.size() >= kHelperOutputMax) throw malformed(name, "wrote more than 1 MiB");
+      return parse_helper_output(answer, name);
+    } catch (const Error& error) {
+      throw Error(ErrorKind::kDenied,
+                  "credential helper " + std::string(error.what()) + "; " + advice(name, key));
+    }
+  }
+
+  /// What the user can do about a helper that is of no use.
+  [[nodiscard]] std::string advice(const std::string& name, const std::string& key) const {
+    return "see what `echo " + key + " | " + name + " get` does, or remove it from " + describe();
   }
 
   asio::any_io_executor executor_;
   asio::thread_pool& pool_;
   fs::path path_;
+  std::chrono::milliseconds helper_timeout_;
   Shared<DockerConfig> config_;
   std::map<std::string, std::unique_ptr<Shared<std::optional<Credentials>>>> by_key_;
 };

@@ -97,6 +97,8 @@ struct Options {
   std::chrono::milliseconds connect_timeout{30000};  ///< TCP, proxy and TLS together.
   /// Without a byte read or written. A body may also not be slower than 128 KiB in twice this time.
   std::chrono::milliseconds idle_timeout{30000};
+  /// For a credential helper to answer: it may ask the user to unlock a key ring.
+  std::chrono::milliseconds helper_timeout{60000};
   std::chrono::milliseconds keep_alive{60000};  ///< An unused connection is kept this long.
   RetryPolicy retry;
   Environment environment;

@@ -62,3 +62,25 @@ ok build --insecure-registry "$REGISTRY" --build-arg "BASE=$REGISTRY/base:1" "$C
 says_not secret
 ok build --insecure-registry "$REGISTRY" --build-arg "BASE=$REGISTRY/base:1" "$CONTEXT"
 all_cached
+
+# A credential helper that never answers is killed, with what it started, and named; one that writes on and on, too.
+mkdir "$WORK/helpers"
+printf '{"credsStore":"stuck"}' >"$HOME/.docker/config.json"
+PATH=$WORK/helpers:$PATH
+helper() { # SCRIPT
+  printf '#!/bin/sh\n%s\n' "$1" >"$WORK/helpers/docker-credential-stuck"
+  chmod 755 "$WORK/helpers/docker-credential-stuck"
+}
+asks_helper() { fails build --no-cache --pull --registry-timeout 1 --insecure-registry "$REGISTRY" --build-arg "BASE=$REGISTRY/base:1" "$CONTEXT"; one_error; }
+helper "sleep 1234 & echo \$! >'$WORK/child'; wait"
+asks_helper
+says "credential helper docker-credential-stuck: no answer within 2 s (twice --registry-timeout), so it was killed"
+says "echo $REGISTRY | docker-credential-stuck get"
+eventually bash -c "! grep -qs sleep /proc/$(cat "$WORK/child")/cmdline"
+helper 'yes | tr -d "\n"'
+asks_helper
+says "credential helper docker-credential-stuck: no answer within 2 s"
+helper 'head -c 3000000 /dev/urandom'
+asks_helper
+says "credential helper docker-credential-stuck: wrote more than 1 MiB"
+nothing_left

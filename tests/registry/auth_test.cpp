@@ -267,6 +267,55 @@ TEST(Auth, FailingHelperIsNamed) {
   run_world(helper_fails);
 }
 
+Task<void> helper_hangs(World& world) {
+  world.here.require("Basic dTpw", "Basic realm=\"x\"");
+  world.write_docker_config(R"({"credsStore":"test"})");
+  world.options.helper_timeout = std::chrono::milliseconds(50);
+  Helper const installed(world.home.path(), "sleep 1000; echo never\n");
+  auto error = co_await error_of(world.client().fetch_manifest(world.reference("a:1")));
+  EXPECT_EQ(what(error),
+            "credential helper docker-credential-test: no answer within 1 s (twice "
+            "--registry-timeout), so it was killed; see what `echo " +
+                world.here.authority() + " | docker-credential-test get` does, or remove it from " +
+                world.options.docker_config.string());
+  EXPECT_EQ(kind(error), ErrorKind::kDenied);
+  EXPECT_EQ(world.slept.size(), 0U) << "it is not asked again";
+  auto again = co_await error_of(world.client().fetch_manifest(world.reference("b:1")));
+  EXPECT_EQ(what(again), what(error));
+}
+TEST(Auth, HangingHelperIsKilled) {
+  run_world(helper_hangs);
+}
+
+Task<void> fails_with_helper(World& world, std::string script, std::string said) {
+  world.here.require("Basic dTpw", "Basic realm=\"x\"");
+  world.write_docker_config(R"({"credsStore":"test"})");
+  Helper const installed(world.home.path(), script);
+  auto error = co_await error_of(world.client().fetch_manifest(world.reference("a:1")));
+  EXPECT_THAT(what(error), HasSubstr("credential helper docker-credential-test: " + said));
+  EXPECT_THAT(what(error), testing::Not(testing::ContainsRegex("[[:cntrl:]]")));
+  EXPECT_LT(what(error).size(), 1000U);
+}
+Task<void> helper_writes_too_much(World& world) {
+  co_await fails_with_helper(world, "head -c 5000000 /dev/zero\n", "wrote more than 1 MiB; see what `");
+}
+Task<void> helper_writes_garbage(World& world) {
+  co_await fails_with_helper(world, "printf '\\033[2J\\001\\377'\n", "is not valid JSON: ");
+}
+Task<void> helper_fails_with_garbage(World& world) {
+  co_await fails_with_helper(world, "printf '\\033[2J\\001'; head -c 5000000 /dev/zero; exit 1\n",
+                             "exit code 1: [2J");
+}
+Task<void> helper_dies(World& world) {
+  co_await fails_with_helper(world, "kill -9 $$\n", "signal 9 (Killed)");
+}
+TEST(Auth, WhateverAHelperWritesIsBounded) {
+  run_world(helper_writes_too_much);
+  run_world(helper_writes_garbage);
+  run_world(helper_fails_with_garbage);
+  run_world(helper_dies);
+}
+
 Task<void> helper_missing(World& world) {
   world.here.require("Basic dTpw", "Basic realm=\"x\"");
   world.write_docker_config(R"({"credsStore":"no-such"})");
