@@ -1,9 +1,11 @@
 #include "cli/image_commands.hpp"
 
 #include <exception>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -22,6 +24,7 @@
 #include "oci/spec/platform.hpp"
 #include "ops/image_resolver.hpp"
 #include "ops/kept_images.hpp"
+#include "registry/client.hpp"
 
 namespace cobuild::cli {
 namespace {
@@ -66,7 +69,24 @@ Task<int> inspect_body(Runtime& runtime, InspectOptions options) {
       break;
     case InspectOptions::What::kManifest: write_stdout(raw_manifest(image)); break;
     case InspectOptions::What::kConfig: write_stdout(raw_config(image)); break;
+    case InspectOptions::What::kReferrers: break;  // Nothing that a store knows.
   }
+  co_return 0;
+}
+
+Task<int> referrers_body(Runtime& runtime, const InspectOptions& options) {
+  std::function<void(std::string_view)> const in_silence;
+  registry::Client client(runtime.loop().get_executor(), runtime.pool(),
+                          read_registry_options(options.global, in_silence));
+  oci::Reference const name = oci::Reference::parse(options.name);
+  std::optional<BlobDigest> subject = name.digest;
+  if (!subject) {
+    auto const found = co_await client.describe_manifest(name);
+    if (!found) throw Error(ErrorKind::kNotFound, name.to_string() + ": not found");
+    subject = found->digest;
+  }
+  auto const referrers = co_await client.list_referrers(name, *subject, options.artifact_type);
+  write_stdout(options.json ? render_referrers_json(referrers) : render_referrers_table(referrers));
   co_return 0;
 }
 
@@ -171,6 +191,10 @@ int run_images(const ImagesOptions& options) {
 }
 
 int run_inspect(const InspectOptions& options) {
+  if (options.what == InspectOptions::What::kReferrers) {
+    Runtime runtime;
+    return runtime.run(referrers_body(runtime, options));
+  }
   return run_on_store(options, inspect_body);
 }
 

@@ -25,6 +25,8 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::size_t kColumnGap = 3;
+constexpr std::size_t kForeignTextMax = 100;  ///< Characters of a cell.
+constexpr std::string_view kCreated = "org.opencontainers.image.created";
 
 /// An image for one platform.
 struct PlatformImage {
@@ -151,6 +153,24 @@ std::string raw_config(const ops::KeptImage& image) {
     throw Error(ErrorKind::kNotFound, image.name.familiar() + " has no image config");
   }
   return platforms.front().config->text;
+}
+
+std::string render_referrers_table(const std::vector<oci::Descriptor>& referrers) {
+  std::string out = "DIGEST\tARTIFACT TYPE\tSIZE\tCREATED\n";
+  for (const oci::Descriptor& one : referrers) {
+    auto const created = one.annotations.find(std::string(kCreated));
+    out += one.digest.to_string() + "\t" + printable(one.artifact_type, kForeignTextMax) + "\t" +
+           format_bytes(static_cast<std::int64_t>(one.size)) + "\t" +
+           (created == one.annotations.end() ? "" : printable(created->second, kForeignTextMax)) +
+           "\n";
+  }
+  return align_blanks(out, kColumnGap);
+}
+
+std::string render_referrers_json(const std::vector<oci::Descriptor>& referrers) {
+  std::string out;
+  for (const oci::Descriptor& one : referrers) out += oci::to_json(one) + "\n";
+  return out;
 }
 
 }  // namespace cobuild::cli

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/base/digest.hpp"
+#include "oci/spec/descriptor.hpp"
 #include "ops/kept_images.hpp"
 
 namespace cobuild::cli {
@@ -28,5 +29,10 @@ namespace cobuild::cli {
 /// The image config; of the first platform when there are several.
 /// \throws Error kNotFound when the image has none.
 [[nodiscard]] std::string raw_config(const ops::KeptImage& image);
+
+/// DIGEST, ARTIFACT TYPE, SIZE of the manifest, and CREATED as its annotation says.
+[[nodiscard]] std::string render_referrers_table(const std::vector<oci::Descriptor>& referrers);
+/// The descriptor of each on a line.
+[[nodiscard]] std::string render_referrers_json(const std::vector<oci::Descriptor>& referrers);
 
 }  // namespace cobuild::cli

@@ -152,10 +152,12 @@ struct ImagesOptions {
 };
 
 struct InspectOptions {
-  enum class What { kSummary, kManifest, kConfig };
+  enum class What { kSummary, kManifest, kConfig, kReferrers };
   GlobalOptions global;
   std::string name;  ///< As written; can be parsed.
   What what = What::kSummary;
+  std::string artifact_type;  ///< Of the referrers to list; empty: all.
+  bool json = false;          ///< The referrers as one JSON object each.
 };
 
 struct PullOptions {

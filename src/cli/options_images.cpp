@@ -16,6 +16,9 @@ constexpr std::array kImagesFlags = {
 constexpr std::array kInspectFlags = {
     Flag{"raw", 0, FlagKind::kSwitch, "", "print the manifest or index as it is"},
     Flag{"config", 0, FlagKind::kSwitch, "", "print the image config as it is"},
+    Flag{"referrers", 0, FlagKind::kSwitch, "", "ask the registry what refers to the image: signatures, SBOMs"},
+    Flag{"artifact-type", 0, FlagKind::kValue, "TYPE", "only referrers of this type"},
+    Flag{"json", 0, FlagKind::kSwitch, "", "one JSON object for each referrer"},
 };
 
 constexpr std::array kPullFlags = {
@@ -63,15 +66,23 @@ Command parse_inspect(const std::vector<std::string>& arguments, const ParsedFla
                       const Surroundings& surroundings) {
   ParsedFlags const flags = parse_command_flags(kInspectFlags, arguments);
   if (flags.is_on("help")) return HelpOptions{inspect_help()};
-  require_positionals(flags, 1, 1, "inspect [--raw|--config] NAME");
+  require_positionals(flags, 1, 1, "inspect [--raw|--config|--referrers] NAME");
   InspectOptions options;
   options.global = read_global_options(before, flags, surroundings);
   options.name = require_reference(flags.positionals[0]);
-  if (flags.is_on("raw") && flags.is_on("config")) {
-    throw Error(ErrorKind::kInvalidInput, "--raw and --config exclude each other");
+  if (flags.is_on("raw") + flags.is_on("config") + flags.is_on("referrers") > 1) {
+    throw Error(ErrorKind::kInvalidInput, "--raw, --config and --referrers exclude each other");
   }
   if (flags.is_on("raw")) options.what = InspectOptions::What::kManifest;
   if (flags.is_on("config")) options.what = InspectOptions::What::kConfig;
+  if (flags.is_on("referrers")) options.what = InspectOptions::What::kReferrers;
+  options.artifact_type = flags.last("artifact-type");
+  options.json = flags.is_on("json");
+  bool const of_referrers = options.json || !options.artifact_type.empty();
+  if (of_referrers && options.what != InspectOptions::What::kReferrers) {
+    throw Error(ErrorKind::kInvalidInput,
+                "--json and --artifact-type are for --referrers; the rest is JSON anyway");
+  }
   return options;
 }
 
@@ -115,7 +126,8 @@ std::string images_help() {
 
 std::string inspect_help() {
   return "Usage: cobuild inspect [FLAGS] NAME\n\n"
-         "Prints what an image of this machine is made of, as JSON.\n\nFlags:\n" +
+         "Prints what an image of this machine is made of, as JSON; with --referrers, what its "
+         "registry has\nthat refers to it.\n\nFlags:\n" +
          describe_flags(kInspectFlags) + "\nFlags of all commands:\n" +
          describe_flags(global_flags());
 }

@@ -23,32 +23,6 @@ void require_ca_file(const std::filesystem::path& file) {
                                         ": no such file (from --registry-ca or --config)");
 }
 
-registry::Options read_registry_options(const GlobalOptions& global,
-                                        const std::function<void(std::string_view)>& on_notice) {
-  registry::Options options;
-  options.on_notice = [&on_notice](std::string_view text) {
-    if (on_notice) on_notice(text);
-  };
-  registry::load_system_config(options);
-  options.idle_timeout = options.connect_timeout = global.registry_timeout;
-  options.helper_timeout = 2 * global.registry_timeout;
-  if (global.config) registry::load_buildkitd_config(*global.config, options);
-  for (const std::string& host : global.insecure_registries) {
-    registry::add_insecure_registry(host, options);
-  }
-  for (const auto& file : global.registry_cas) registry::add_registry_ca(file.string(), options);
-  for (const auto& file : options.ca_files) require_ca_file(file);
-  for (const auto& [host, host_options] : options.hosts) {
-    for (const auto& file : host_options.ca_files) require_ca_file(file);
-  }
-  for (const auto& [host, mirrors] : global.mirrors) {
-    for (const std::string& mirror : mirrors) {
-      registry::add_mirror(host + "=" + mirror, options);
-    }
-  }
-  return options;
-}
-
 ops::ContentSources content_sources(const BuildOptions& options, registry::Client& client,
                                     asio::thread_pool& pool) {
   ops::ContentSources sources{client, {}, {}};
@@ -94,6 +68,32 @@ std::unique_ptr<ops::ContainerRuntime> make_runtime(asio::thread_pool& pool, sto
 }
 
 }  // namespace
+
+registry::Options read_registry_options(const GlobalOptions& global,
+                                        const std::function<void(std::string_view)>& on_notice) {
+  registry::Options options;
+  options.on_notice = [&on_notice](std::string_view text) {
+    if (on_notice) on_notice(text);
+  };
+  registry::load_system_config(options);
+  options.idle_timeout = options.connect_timeout = global.registry_timeout;
+  options.helper_timeout = 2 * global.registry_timeout;
+  if (global.config) registry::load_buildkitd_config(*global.config, options);
+  for (const std::string& host : global.insecure_registries) {
+    registry::add_insecure_registry(host, options);
+  }
+  for (const auto& file : global.registry_cas) registry::add_registry_ca(file.string(), options);
+  for (const auto& file : options.ca_files) require_ca_file(file);
+  for (const auto& [host, host_options] : options.hosts) {
+    for (const auto& file : host_options.ca_files) require_ca_file(file);
+  }
+  for (const auto& [host, mirrors] : global.mirrors) {
+    for (const std::string& mirror : mirrors) {
+      registry::add_mirror(host + "=" + mirror, options);
+    }
+  }
+  return options;
+}
 
 Workspace::Workspace(Runtime& runtime_, const BuildOptions& options, const ops::Sandbox& sandbox)
     : runtime(runtime_),

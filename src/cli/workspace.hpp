@@ -35,6 +35,11 @@ namespace cobuild::cli {
 
 class EarlyExport;
 
+/// What the flags and this machine's configuration say of registries. `on_notice` may be empty, is
+/// called if it is not by then, and outlives the client. \throws Error for what cannot be read.
+[[nodiscard]] registry::Options read_registry_options(
+    const GlobalOptions& global, const std::function<void(std::string_view)>& on_notice);
+
 /// Members are made in order and destroyed in reverse, so later ones may refer to earlier ones.
 class Workspace {
  public:

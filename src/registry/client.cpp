@@ -9,6 +9,7 @@
 #include "registry/pull.hpp"
 #include "registry/push.hpp"
 #include "registry/redirects.hpp"
+#include "registry/referrers.hpp"
 #include "registry/session.hpp"
 
 namespace cobuild::registry {
@@ -45,6 +46,13 @@ Task<std::optional<oci::ManifestContent>> Client::fetch_manifest(oci::Reference 
 
 Task<std::optional<oci::Descriptor>> Client::describe_manifest(oci::Reference reference) {
   return registry::describe_manifest(impl_->session, std::move(reference));
+}
+
+Task<std::vector<oci::Descriptor>> Client::list_referrers(oci::Reference repository,
+                                                          BlobDigest subject,
+                                                          std::string artifact_type) {
+  return registry::list_referrers(impl_->session, std::move(repository), subject,
+                                  std::move(artifact_type));
 }
 
 Task<void> Client::fetch_blob(oci::Reference repository, oci::Descriptor blob, oci::BlobSink& sink,

@@ -52,6 +52,11 @@ class Client final : public oci::ContentSource, public oci::ContentTarget {
   /// As fetch_manifest, but only its descriptor, by HEAD where the registry answers that fully.
   Task<std::optional<oci::Descriptor>> describe_manifest(oci::Reference reference);
 
+  /// What refers to `subject` in the repository, as the registry lists it: all, or only what has
+  /// `artifact_type` unless that is empty.
+  Task<std::vector<oci::Descriptor>> list_referrers(oci::Reference repository, BlobDigest subject,
+                                                    std::string artifact_type);
+
   Task<void> fetch_blob(oci::Reference repository, oci::Descriptor blob, oci::BlobSink& sink,
                         oci::ResumePoint resume) override;
 

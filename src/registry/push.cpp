@@ -6,6 +6,7 @@
 #include "core/async/context.hpp"
 #include "core/base/error.hpp"
 #include "oci/spec/media_type.hpp"
+#include "registry/referrers.hpp"
 #include "registry/upload.hpp"
 
 namespace cobuild::registry {
@@ -45,9 +46,9 @@ Task<Attempt<bool>> try_head_manifest(Session& session, Endpoint endpoint, std::
           manifest.descriptor.digest.to_string();
 }
 
-Task<Attempt<std::monostate>> try_put_manifest(Session& session, Endpoint endpoint,
-                                               std::string path,
-                                               const oci::ManifestContent& manifest) {
+/// Whether the registry says that it lists the manifest among what refers to its subject.
+Task<Attempt<bool>> try_put_manifest(Session& session, Endpoint endpoint, std::string path,
+                                     const oci::ManifestContent& manifest) {
   Request request;
   request.method = Method::kPut;
   request.url = endpoint.url(path);
@@ -56,7 +57,9 @@ Task<Attempt<std::monostate>> try_put_manifest(Session& session, Endpoint endpoi
   std::vector<std::string> scopes = {push_scope(endpoint.repository)};
   ApiResponse got = co_await session.send(endpoint, std::move(request), std::move(scopes));
   int const status = got.response->status();
-  if (status == 201 || status == 200 || status == 202) co_return std::monostate();
+  if (status == 201 || status == 200 || status == 202) {
+    co_return got.response->headers().find("OCI-Subject").has_value();
+  }
   co_return co_await session.failure(std::move(endpoint), std::move(got));
 }
 
@@ -81,11 +84,17 @@ Task<void> push_blob_to(Session& session, Endpoint endpoint, oci::Descriptor blo
 Task<void> push_manifest_to(Session& session, Endpoint endpoint, oci::Reference reference,
                             const oci::ManifestContent& manifest) {
   std::string const path = manifest_path(reference, manifest);
-  auto const there = co_await guarded<bool>(try_head_manifest(session, endpoint, path, manifest));
-  if (const bool* same = std::get_if<bool>(&there); same && *same) co_return;
+  auto referrer = referrer_of(manifest);
+  if (!referrer) {  // One that is there may still be missing among what refers to its subject.
+    auto const there = co_await guarded<bool>(try_head_manifest(session, endpoint, path, manifest));
+    if (const bool* same = std::get_if<bool>(&there); same && *same) co_return;
+  }
   auto attempt = [&] { return try_put_manifest(session, endpoint, path, manifest); };
-  value_or_throw(
-      co_await try_repeatedly<std::monostate>(session.options(), session.options().retry, attempt));
+  bool const is_listed = value_or_throw(
+      co_await try_repeatedly<bool>(session.options(), session.options().retry, attempt));
+  if (referrer && !is_listed) {
+    co_await add_to_fallback(session, std::move(endpoint), *std::move(referrer));
+  }
 }
 
 }  // namespace

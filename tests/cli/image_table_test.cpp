@@ -3,6 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <string>
+#include <utility>
+
 #include "core/base/error.hpp"
 #include "oci/export_index.hpp"
 #include "oci/image_config_patch.hpp"
@@ -74,6 +78,35 @@ TEST(ImageTable, RawDocuments) {
   ops::KeptImage empty = image;
   empty.image.documents.clear();
   EXPECT_THROW(static_cast<void>(raw_config(empty)), Error);
+}
+
+oci::Descriptor referrer(std::string artifact_type) {
+  return {.media_type = "a/b",
+          .digest = kBlob,
+          .size = 1234,
+          .urls = {},
+          .annotations = {{"org.opencontainers.image.created", "2024-01-02T03:04:05Z"}},
+          .platform = {},
+          .artifact_type = std::move(artifact_type),
+          .data = {}};
+}
+
+TEST(Referrers, Table) {
+  oci::Descriptor const signature = referrer("evil\x1b[2J\ttype\n" + std::string(200, 'x'));
+  std::string const table = render_referrers_table({signature});
+  EXPECT_THAT(table, testing::StartsWith("DIGEST "));
+  EXPECT_THAT(table, HasSubstr("\n" + kBlob.to_string() + "   evil[2J type xxx"));
+  EXPECT_THAT(table, HasSubstr("x...   1.23kB   2024-01-02T03:04:05Z\n"));
+  EXPECT_EQ(std::count(table.begin(), table.end(), '\n'), 2);
+  EXPECT_EQ(render_referrers_table({}), "DIGEST   ARTIFACT TYPE   SIZE   CREATED\n");
+}
+
+TEST(Referrers, JsonLines) {
+  std::string const text = render_referrers_json({referrer("x/\ny"), referrer("")});
+  EXPECT_THAT(text, testing::StartsWith(R"({"mediaType":"a/b","digest":")" + kBlob.to_string()));
+  EXPECT_THAT(text, HasSubstr(R"("artifactType":"x/\ny")"));
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 2);
+  EXPECT_EQ(render_referrers_json({}), "");
 }
 
 }  // namespace

@@ -531,6 +531,14 @@ TEST(Options, CommandsAboutImages) {
   EXPECT_THAT(refused({"images", "a"}), HasSubstr("images takes no arguments"));
   EXPECT_THAT(refused({"inspect"}), HasSubstr("usage: cobuild inspect"));
   EXPECT_THAT(refused({"inspect", "--raw", "--config", "a"}), HasSubstr("exclude each other"));
+  EXPECT_THAT(refused({"inspect", "--raw", "--referrers", "a"}), HasSubstr("exclude each other"));
+  EXPECT_THAT(refused({"inspect", "--json", "a"}), HasSubstr("are for --referrers"));
+  EXPECT_THAT(refused({"inspect", "--artifact-type", "x", "a"}), HasSubstr("are for --referrers"));
+  auto const referrers = std::get<InspectOptions>(
+      parse({"inspect", "--referrers", "--json", "--artifact-type", "x/y", "a"}));
+  EXPECT_EQ(referrers.what, InspectOptions::What::kReferrers);
+  EXPECT_EQ(referrers.artifact_type, "x/y");
+  EXPECT_TRUE(referrers.json);
   EXPECT_THAT(refused({"push", "a", "b", "c"}), HasSubstr("usage: cobuild push NAME"));
   EXPECT_THAT(refused({"push", "A:B:C"}), HasSubstr("failed to parse A:B:C"));
   EXPECT_THAT(refused({"pull", "--platform", "x/y/z/w", "a"}), HasSubstr("x/y/z/w"));

@@ -12,6 +12,7 @@ Faults, each of which happens to blobs and manifests as said:
   busy           429 with Retry-After: 1, the first time for each path
   broken         503 the first time for each path
   broken-always  503 to everything
+  referrers      no fault: the referrers API, two a page, of the layout's manifests that have a subject
 The requests are logged on stdout, one a line.
 """
 import base64
@@ -21,6 +22,7 @@ import json
 import pathlib
 import re
 import sys
+import urllib.parse
 
 layout, port_file, faults = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), set(sys.argv[3:])
 index = json.loads((layout / "index.json").read_text())
@@ -71,6 +73,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                                   [("WWW-Authenticate", 'Basic realm="fake"')])
         if self.path in ("/v2", "/v2/"):
             return self.reply(200, b"{}")
+        if "referrers" in faults and "/referrers/" in self.path:
+            return self.referrers()
         match = re.fullmatch(r"/v2/(.+)/(manifests|blobs)/(.+)", self.path.split("?")[0])
         if not match:
             return self.error(404, "NOT_FOUND", "no such path")
@@ -83,6 +87,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.reply(200, body, [("Content-Type", manifest.get(
                 "mediaType", "application/vnd.oci.image.manifest.v1+json")), ("Docker-Content-Digest", digest)])
         self.blob(digest, body)
+
+    def referrers(self):
+        path, _, query = self.path.partition("?")
+        query = dict(urllib.parse.parse_qsl(query))
+        entries = []
+        for file in sorted((layout / "blobs/sha256").iterdir()):
+            body = file.read_bytes()
+            document = json.loads(body) if body.startswith(b"{") else {}
+            if document.get("subject", {}).get("digest") == path.rsplit("/", 1)[1]:
+                entries.append({"mediaType": document["mediaType"], "digest": "sha256:" + file.name, "size": len(body),
+                                "artifactType": document["artifactType"], "annotations": document.get("annotations", {})})
+        start = int(query.get("from", 0))
+        headers = [("Content-Type", "application/vnd.oci.image.index.v1+json")]
+        if start + 2 < len(entries):
+            headers.append(("Link", f'<{path}?from={start + 2}>; rel="next"'))
+        index = {"schemaVersion": 2, "mediaType": headers[0][1], "manifests": entries[start:start + 2]}
+        self.reply(200, json.dumps(index).encode(), headers)
 
     def blob(self, digest, body):
         is_layer = digest in layers

@@ -4,6 +4,7 @@
 
 #include "core/base/error.hpp"
 #include "registry/auth_challenge.hpp"
+#include "registry/referrers.hpp"
 #include "registry/registry_error.hpp"
 #include "registry/retry.hpp"
 #include "registry/upload.hpp"
@@ -23,6 +24,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   cobuild::registry::Headers headers;
   headers.add("Range", text);
   (void)cobuild::registry::uploaded_bytes(headers);
+  headers.add("Link", text);
+  (void)cobuild::registry::next_page(headers);
   try {
     auto const url = cobuild::registry::Url::parse("https://h/a/b").resolve(text);
     if (cobuild::registry::Url::parse(url.to_string()) != url) __builtin_trap();
