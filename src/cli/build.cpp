@@ -41,6 +41,7 @@
 #include "core/base/timings.hpp"
 #include "core/llb/marshal.hpp"
 #include "core/sys/file_io.hpp"
+#include "core/sys/write_rights.hpp"
 #include "oci/export_image.hpp"
 #include "ops/exec/sandbox.hpp"
 #include "ops/exec_op.hpp"
@@ -196,8 +197,10 @@ std::string make_build_id() {
   return id;
 }
 
-void write_results(const BuildOptions& options, const std::map<std::string, std::string>& response) {
-  auto const write = [](const std::filesystem::path& path, auto writing) {
+void write_results(const BuildOptions& options, WriteRights rights,
+                   const std::map<std::string, std::string>& response) {
+  auto const write = [rights](const std::filesystem::path& path, auto writing) {
+    LimitedWriting const limited(rights);
     try {
       writing();
     } catch (const Error& error) {
@@ -260,7 +263,10 @@ Task<int> build_and_report(Runtime& runtime, BuildOptions options, ops::Sandbox 
   Workspace workspace(runtime, options, sandbox);
   if (loader) workspace.loader = &*loader;
   std::string const id = make_build_id();
-  if (!options.ref_file.empty()) replace_file(options.ref_file, id);
+  if (!options.ref_file.empty()) {
+    LimitedWriting const limited(workspace.output_rights);
+    replace_file(options.ref_file, id);
+  }
   ProgressDisplay display(runtime.loop(), {.mode = options.progress,
                                            .environment = process_environment(),
                                            .trace_file = options.trace_file,
@@ -281,7 +287,7 @@ Task<int> build_and_report(Runtime& runtime, BuildOptions options, ops::Sandbox 
     progress::Sink& progress = options.timings ? static_cast<progress::Sink&>(timed) : display;
     BuiltResult const result = co_await build(options, workspace, progress);
     not_pushed = result.push_failure;
-    if (!not_pushed) write_results(options, result.response);
+    if (!not_pushed) write_results(options, workspace.output_rights, result.response);
   } catch (const Error& e) {
     failure = std::make_exception_ptr(e.with_context("failed to solve"));
   } catch (const boost::system::system_error& e) {
@@ -348,7 +354,7 @@ int run_build(BuildOptions options) {
   if (std::ranges::any_of(options.outputs, &OutputOptions::load)) loader = ImageLoader::start();
   ops::Sandbox sandbox = enter_sandbox(options);
   check_local_directories(options);
-  check_destinations(options);
+  check_destinations(options, write_rights(sandbox));
   ProgressState steps(now);
   int status = 1;
   std::optional<Error> not_pushed;

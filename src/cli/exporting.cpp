@@ -18,6 +18,7 @@
 #include "core/base/error.hpp"
 #include "core/base/go_time.hpp"
 #include "core/base/timings.hpp"
+#include "core/sys/write_rights.hpp"
 #include "dockerfile/options.hpp"
 #include "oci/export_image.hpp"
 #include "oci/export_tree.hpp"
@@ -257,7 +258,10 @@ Task<void> export_image(const OutputOptions& output, const ExportOptions& option
   auto const format =
       output.type == "docker" ? oci::ArchiveFormat::kDocker : oci::ArchiveFormat::kOci;
   if (output.directory) {
-    auto write = [&] { oci::write_image_layout(image, open_blob, output.destination); };
+    auto write = [&] {
+      LimitedWriting const limited(workspace.output_rights);
+      oci::write_image_layout(image, open_blob, output.destination);
+    };
     co_await write_on_pool(output, workspace, step, "writing layout", write);
   } else if (output.load) {
     ImageLoader& loader = *workspace.loader;
@@ -272,7 +276,10 @@ Task<void> export_image(const OutputOptions& output, const ExportOptions& option
     co_await write_on_pool(output, workspace, step, "sending tarball", write);
   } else {
     std::filesystem::path const path = output.destination;
-    auto write = [&] { oci::write_image_archive(image, format, open_blob, path); };
+    auto write = [&] {
+      LimitedWriting const limited(workspace.output_rights);
+      oci::write_image_archive(image, format, open_blob, path);
+    };
     co_await write_on_pool(output, workspace, step, "sending tarball", write);
   }
   for (auto& [key, value] : oci::export_response(image, true)) result.response[key] = value;
@@ -289,6 +296,16 @@ Task<void> export_tree(const OutputOptions& output, const ExportOptions& options
   if (options.delete_extra) tree_options.mode = oci::TreeExportOptions::Mode::kDelete;
   tree_options.split_platforms = options.platform_split.value_or(result.is_multi_platform);
   if (output.type == "tar") tree_options.split_platforms = result.is_multi_platform;  // F10.93
+  auto write_trees = [&](const std::vector<oci::ExportTree>& trees) {
+    LimitedWriting const limited(workspace.output_rights);
+    if (output.type == "local") {
+      oci::write_tree_directory(trees, tree_options, output.destination);
+    } else if (output.to_stdout()) {
+      oci::write_tree_archive(trees, tree_options, STDOUT_FILENO);
+    } else {
+      oci::write_tree_archive(trees, tree_options, std::filesystem::path(output.destination));
+    }
+  };
   auto write = [&] {
     std::vector<std::unique_ptr<store::View>> views;
     std::vector<oci::ExportTree> trees;
@@ -297,13 +314,7 @@ Task<void> export_tree(const OutputOptions& output, const ExportOptions& options
       std::string platform = dockerfile::format_platform(result.targets[i].platform);
       trees.push_back({views.back()->path(), std::move(platform)});
     }
-    if (output.type == "local") {
-      oci::write_tree_directory(trees, tree_options, output.destination);
-    } else if (output.to_stdout()) {
-      oci::write_tree_archive(trees, tree_options, STDOUT_FILENO);
-    } else {
-      oci::write_tree_archive(trees, tree_options, std::filesystem::path(output.destination));
-    }
+    write_trees(trees);
     for (auto& view : views) view->close();
   };
   co_await write_on_pool(output, workspace, step,

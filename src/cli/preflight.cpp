@@ -1,5 +1,6 @@
 #include "cli/preflight.hpp"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -60,7 +61,7 @@ void require_writable_directory(const Destination& destination, const fs::path& 
     throw Error(ErrorKind::kInvalidInput,
                 destination.text() + ": " + directory.string() + " is not a directory");
   }
-  if (::access(directory.c_str(), W_OK | X_OK) != 0) {
+  if (::faccessat(AT_FDCWD, directory.c_str(), W_OK | X_OK, AT_EACCESS) != 0) {
     throw Error::from_errno(
         errno, destination.text() + ": cannot write to the directory " + directory.string());
   }
@@ -96,7 +97,8 @@ void check_local_directories(const BuildOptions& options) {
   for (const auto& [name, path] : options.locals) check_local(name, path);
 }
 
-void check_destinations(const BuildOptions& options) {
+void check_destinations(const BuildOptions& options, WriteRights rights) {
+  LimitedWriting const limited(rights);
   std::map<fs::path, std::string> taken;
   auto const take = [&taken](const Destination& destination) {
     std::error_code error;

@@ -4,6 +4,7 @@
 /// typing error.
 
 #include "cli/options.hpp"
+#include "core/sys/write_rights.hpp"
 
 namespace cobuild::cli {
 
@@ -13,8 +14,8 @@ namespace cobuild::cli {
 void check_local_directories(const BuildOptions& options);
 
 /// Places that the results cannot be written to (F4.1.3): a directory that is missing, no directory
-/// or not to be written to; a file that is a directory; two outputs to one place. Makes nothing.
-/// Blocking. \throws Error as check_local_directories.
-void check_destinations(const BuildOptions& options);
+/// or not to be written to with these rights; a file that is a directory; two outputs to one place.
+/// Makes nothing. Blocking. \throws Error as check_local_directories.
+void check_destinations(const BuildOptions& options, WriteRights rights);
 
 }  // namespace cobuild::cli

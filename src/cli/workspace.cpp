@@ -108,6 +108,7 @@ Workspace::Workspace(Runtime& runtime_, const BuildOptions& options, const ops::
         return std::make_unique<registry::Client>(runtime.loop().get_executor(), runtime.pool(),
                                                   std::move(insecure));
       }),
+      output_rights(write_rights(sandbox)),
       store(store::Store::open(runtime.loop(), runtime.pool(), {options.global.root})),
       snapshotter(make_snapshotter(options.global)),
       registry(runtime.loop().get_executor(), runtime.pool(),

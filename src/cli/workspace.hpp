@@ -19,6 +19,7 @@
 #include "core/solve/op.hpp"
 #include "core/store/snapshotter.hpp"
 #include "core/store/store.hpp"
+#include "core/sys/write_rights.hpp"
 #include "ops/exec/oci_runtime.hpp"
 #include "ops/exec/sandbox.hpp"
 #include "ops/git_repositories.hpp"
@@ -34,6 +35,11 @@
 namespace cobuild::cli {
 
 class EarlyExport;
+
+/// For what is written to places that the user named.
+[[nodiscard]] inline WriteRights write_rights(const ops::Sandbox& sandbox) noexcept {
+  return sandbox.outer_uid == 0 ? WriteRights::kAll : WriteRights::kUsers;
+}
 
 /// What the flags and this machine's configuration say of registries. `on_notice` may be empty, is
 /// called if it is not by then, and outlives the client. \throws Error for what cannot be read.
@@ -65,6 +71,7 @@ class Workspace {
   /// A client that takes any certificate, and plain HTTP, from `registry`: for pushes with
   /// registry.insecure, which say nothing about pulls.
   std::function<std::unique_ptr<registry::Client>(const std::string& registry)> make_insecure_client;
+  WriteRights output_rights;  ///< For what the outputs write.
   std::unique_ptr<store::Store> store;
   std::unique_ptr<store::Snapshotter> snapshotter;
   registry::Client registry;

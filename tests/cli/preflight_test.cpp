@@ -36,7 +36,8 @@ class Preflight : public ::testing::Test {
     return complaint(check_local_directories, options);
   }
   static std::string about_places(const BuildOptions& options) {
-    return complaint(check_destinations, options);
+    auto const check = [](const BuildOptions& all) { check_destinations(all, WriteRights::kUsers); };
+    return complaint(check, options);
   }
   static BuildOptions writing(std::vector<OutputOptions> outputs) {
     BuildOptions options;

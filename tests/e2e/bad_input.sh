@@ -110,6 +110,38 @@ if [ "$(id -u)" != 0 ] && [ ! -r /root ]; then
   matches 'ermission denied'
 fi
 
+# Where an ordinary user may not write by the modes, nothing is written, though it is all the user's own. Files of the
+# image that nobody may read are.
+if [ "$(id -u)" != 0 ]; then
+  cp "$CONTEXT/Dockerfile" "$WORK/before"
+  dockerfile <<DF
+$BASE
+RUN mkdir -p /d/locked && echo x > /d/locked/f && echo y > /d/f && chown 1:1 /d/f && chmod 0 /d/f /d/locked && chmod 555 /d
+DF
+  mkdir "$WORK/locked"
+  chmod 555 "$WORK/locked"
+  for output in "type=local,dest=$WORK/locked" "type=local,dest=$WORK/locked/new" "type=tar,dest=$WORK/locked/x.tar" \
+    "type=oci,dest=$WORK/locked/x.tar" "type=oci,tar=false,dest=$WORK/locked/layout"; do
+    fails build -o "$output" "$CONTEXT"
+    one_error
+    says "cannot write to the directory $WORK/locked: Permission denied"
+  done
+  for flag in --iidfile --metadata-file --ref-file; do
+    fails build "$flag" "$WORK/locked/x" "$CONTEXT"
+    one_error
+    says "Permission denied"
+  done
+  equal "$(ls -A "$WORK/locked")" ""
+  mkdir "$WORK/open" "$WORK/open/d"
+  chmod 555 "$WORK/open/d"
+  for twice in 1 2; do ok build -o "type=local,dest=$WORK/open" "$CONTEXT"; done
+  equal "$(stat -c %a "$WORK/open/d" "$WORK/open/d/f" "$WORK/open/d/locked" | xargs)" "555 0 0"
+  ok build -o "type=tar,dest=$WORK/readable.tar" "$CONTEXT"
+  equal "$(tar -xOf "$WORK/readable.tar" d/f)" y
+  chmod -R u+rwX "$WORK/open" "$WORK/locked"
+  cp "$WORK/before" "$CONTEXT/Dockerfile"
+fi
+
 # A device in the context, which the cases for users cannot make, but have.
 if [ "$(id -u)" != 0 ] && mkdir "$WORK/devices" && [ -c /dev/null ]; then
   dockerfile <<DF
