@@ -1,12 +1,15 @@
 #include "cli/build.hpp"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <random>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -43,6 +46,7 @@
 #include "core/sys/file_io.hpp"
 #include "core/sys/write_rights.hpp"
 #include "oci/export_image.hpp"
+#include "oci/output_file.hpp"
 #include "ops/exec/sandbox.hpp"
 #include "ops/exec_op.hpp"
 
@@ -197,6 +201,13 @@ std::string make_build_id() {
   return id;
 }
 
+/// A device or a pipe ("/dev/stdout") is written to; a file is replaced.
+void write_id(const std::filesystem::path& path, const std::string& text) {
+  std::error_code error;
+  if (!std::filesystem::is_other(path, error)) return replace_file(path, text);
+  oci::write_fully(open_file(path, O_WRONLY).get(), text, path.string());
+}
+
 void write_results(const BuildOptions& options, WriteRights rights,
                    const std::map<std::string, std::string>& response) {
   auto const write = [rights](const std::filesystem::path& path, auto writing) {
@@ -215,7 +226,7 @@ void write_results(const BuildOptions& options, WriteRights rights,
   if (id == response.end()) id = response.find("containerimage.digest");
   if (id == response.end()) return;
   if (!options.iid_file.empty()) {
-    write(options.iid_file, [&] { replace_file(options.iid_file, id->second); });
+    write(options.iid_file, [&] { write_id(options.iid_file, id->second); });
   }
   bool const stdout_taken = std::any_of(options.outputs.begin(), options.outputs.end(),
                                         [](const OutputOptions& output) { return output.to_stdout(); });
@@ -265,7 +276,7 @@ Task<int> build_and_report(Runtime& runtime, BuildOptions options, ops::Sandbox 
   std::string const id = make_build_id();
   if (!options.ref_file.empty()) {
     LimitedWriting const limited(workspace.output_rights);
-    replace_file(options.ref_file, id);
+    write_id(options.ref_file, id);
   }
   ProgressDisplay display(runtime.loop(), {.mode = options.progress,
                                            .environment = process_environment(),

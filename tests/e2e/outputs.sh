@@ -104,6 +104,19 @@ ok cobuild build -q --iidfile "$WORK/iid2" "$CONTEXT"
 equal "$(cat "$WORK/iid2")" "$config"
 equal "$(cat "$OUT")" "$config"
 
+# A pipe or a device is written to, not replaced.
+mkfifo "$WORK/pipe"
+cat "$WORK/pipe" >"$WORK/piped" &
+ok build --iidfile "$WORK/pipe" "$CONTEXT"
+wait $!
+equal "$(cat "$WORK/piped")" "$config"
+[ -p "$WORK/pipe" ] || fail "the pipe was replaced"
+equal "$(build --iidfile /dev/stdout "$CONTEXT" 2>"$ERR" | cat)" "$config"
+fails build --iidfile /dev/full "$CONTEXT"
+one_error
+says "no room is left on the disk of /dev/full"
+[ -c /dev/full ] || fail "the device was replaced"
+
 # Refusals, before anything runs.
 fails build --no-cache -o "type=oci,dest=$WORK/no/such/x.tar" "$CONTEXT"
 one_error
