@@ -44,17 +44,25 @@ Task<void> ObjectSource::fetch_blob(Reference, Descriptor blob, BlobSink& sink,
   if (offset > blob.size) {
     throw Error(ErrorKind::kCorrupt, name + ": more bytes are here than it has");
   }
+  auto const known = packed_.find(blob.digest);  // stays: nothing is taken away
+  bool const is_packed = known != packed_.end();
+  BlobDigest const object = is_packed ? known->second.pack.digest : blob.digest;
+  std::uint64_t const begin = is_packed ? known->second.pack.offset : 0;
+  std::string const place = is_packed ? "its part of the pack " + object.to_string() : "its object";
+  if (is_packed) known->second.is_suspect = true;
   HashingSink hashing(sink, std::move(resume));
-  co_await store_->read(blobs_prefix_ + blob.digest.to_string(), offset, blob.size - offset,
+  co_await store_->read(blobs_prefix_ + object.to_string(), begin + offset, blob.size - offset,
                         hashing);
   if (hashing.bytes() != blob.size) {
-    throw Error(ErrorKind::kCorrupt, name + ": its object has " + std::to_string(hashing.bytes()) +
+    throw Error(ErrorKind::kCorrupt, name + ": " + place + " has " +
+                                         std::to_string(hashing.bytes()) +
                                          " bytes, and the cache says " + std::to_string(blob.size));
   }
   BlobDigest const got = hashing.finish();
   if (got != blob.digest) {
-    throw Error(ErrorKind::kCorrupt, name + ": its object has the digest " + got.to_string());
+    throw Error(ErrorKind::kCorrupt, name + ": " + place + " has the digest " + got.to_string());
   }
+  if (is_packed) known->second.is_suspect = false;
 }
 
 }  // namespace cobuild::oci

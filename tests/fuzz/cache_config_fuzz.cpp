@@ -14,6 +14,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     sort_cache_config(config);
     CacheConfig const again = parse_cache_config(to_json(config));
     if (again.layers.size() != config.layers.size()) __builtin_trap();
+    for (std::size_t i = 0; i < config.layers.size(); ++i) {
+      auto const& pack = config.layers[i].pack;
+      if (pack != again.layers[i].pack) __builtin_trap();
+      if (pack && (pack->length > pack->size || pack->offset > pack->size - pack->length)) __builtin_trap();
+    }
     if (again.records.size() != config.records.size()) __builtin_trap();
   } catch (const cobuild::Error&) {
   }

@@ -42,6 +42,7 @@ class MemoryObjects final : public oci::ObjectStore {
     auto bytes = std::as_bytes(std::span(found->second));
     bytes = bytes.subspan(std::min<std::size_t>(offset, bytes.size()));
     bytes = bytes.first(static_cast<std::size_t>(std::min<std::uint64_t>(length, bytes.size())));
+    bytes_read += bytes.size();
     if (!bytes.empty()) co_await sink.write(bytes);
   }
 
@@ -65,6 +66,7 @@ class MemoryObjects final : public oci::ObjectStore {
 
   std::map<std::string, std::string> objects;
   std::vector<std::string> asked;
+  std::size_t bytes_read = 0;
   bool old = false;  ///< What find() says of all.
 };
 

@@ -37,6 +37,27 @@ std::size_t count_of(const Members& members, std::string_view name) {
   return value != nullptr && value->is_array() ? value->get_array().size() : 0;
 }
 
+std::optional<CachePack> read_pack(const Members& layer,
+                                   const std::optional<CacheLayerAnnotations>& annotations) {
+  const json::value* const value = layer.find("pack");
+  if (value == nullptr) return std::nullopt;
+  Members const members(*value, layer.path_of("pack"));
+  std::int64_t const size = members.integer("size");
+  std::int64_t const offset = members.integer("offset");
+  std::int64_t const length = members.integer("length");
+  if (offset < 0 || length <= 0 || length > size || offset > size - length) {
+    refuse(layer.path_of("pack"), "cannot have " + std::to_string(length) + " bytes at " +
+                                      std::to_string(offset) + ": it has " + std::to_string(size));
+  }
+  if (!annotations || annotations->size != length) {
+    refuse(members.path_of("length"), "is not the layer's size");
+  }
+  return CachePack{
+      BlobDigest(parse_digest_member(members.text("digest"), members.path_of("digest"))),
+      static_cast<std::uint64_t>(size), static_cast<std::uint64_t>(offset),
+      static_cast<std::uint64_t>(length)};
+}
+
 CacheLayer read_layer(const json::value& value, const std::string& path, std::size_t count) {
   Members const members(value, path);
   CacheLayer layer{BlobDigest(parse_digest_member(members.text("blob"), members.path_of("blob"))),
@@ -57,6 +78,7 @@ CacheLayer read_layer(const json::value& value, const std::string& path, std::si
     if (read.size < 0) annotations.throw_wrong("size", "a size");
     layer.annotations = std::move(read);
   }
+  layer.pack = read_pack(members, layer.annotations);
   return layer;
 }
 
@@ -194,6 +216,12 @@ json::object write(const CacheLayer& layer) {
   json::object object{{"blob", layer.blob.to_string()}};
   if (!layer.parent) object["parent"] = -1;
   if (layer.parent && *layer.parent != 0) object["parent"] = *layer.parent;
+  if (layer.pack) {
+    object["pack"] = {{"digest", layer.pack->digest.to_string()},
+                      {"size", layer.pack->size},
+                      {"offset", layer.pack->offset},
+                      {"length", layer.pack->length}};
+  }
   if (!layer.annotations) return object;
   json::object annotations;
   if (!layer.annotations->media_type.empty()) annotations["mediaType"] = layer.annotations->media_type;

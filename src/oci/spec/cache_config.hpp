@@ -24,10 +24,22 @@ struct CacheLayerAnnotations {
   std::optional<Timestamp> created_at;
 };
 
+/// Where a layer's blob lies that is no object of its own: among others, one after the other, in an
+/// object that is named by its digest. A member of our own, which BuildKit passes over.
+struct CachePack {
+  BlobDigest digest;         ///< Of the whole object.
+  std::uint64_t size = 0;    ///< Bytes of the whole object.
+  std::uint64_t offset = 0;  ///< Of the blob's first byte.
+  std::uint64_t length = 0;  ///< Bytes of the blob.
+
+  friend bool operator==(const CachePack&, const CachePack&) = default;
+};
+
 struct CacheLayer {
   BlobDigest blob;
   std::optional<std::size_t> parent;  ///< Index into the layers.
   std::optional<CacheLayerAnnotations> annotations;
+  std::optional<CachePack> pack = std::nullopt;
 };
 
 struct CacheRecord {
@@ -59,7 +71,7 @@ struct CacheConfig {
 /// Alternatives with a digest or selector of another kind than sha256 are left out, and so are
 /// records that cannot be reached without them.
 /// \throws Error kCorrupt: no such JSON, an index out of range, a loop, an input without
-/// alternatives.
+/// alternatives, a layer that is said to lie outside of its pack or to have another size there.
 [[nodiscard]] CacheConfig parse_cache_config(std::string_view json);
 
 /// Only the records, as an image config carries them (F4.5.10); the layers are those of the image.
