@@ -34,6 +34,19 @@ void check_type(const std::string& type, CacheUse use) {
                  : "unknown cache importer: " + type + ": use registry, local, gha, s3 or azblob");
 }
 
+/// A key of our own, so nobody has it in scripts for something else.
+void check_pack(const CacheOptions& cache, CacheUse use) {
+  if (!cache.attributes.contains("pack")) return;
+  if (use == CacheUse::kImport) {
+    refuse("pack is an attribute of cache exports: imports find out by themselves whether a cache is "
+           "packed");
+  }
+  if (!is_object_type(cache.type)) {
+    refuse("pack is an attribute of gha, s3 and azblob caches: the layers of " + cache.type +
+           " caches are not packed");
+  }
+}
+
 /// What a type cannot do without.
 void check_place(const CachePlan& plan, CacheUse use) {
   if (plan.type == "local" && plan.directory.empty()) {
@@ -53,6 +66,7 @@ void check_place(const CachePlan& plan, CacheUse use) {
 
 CachePlan parse_cache_plan(const CacheOptions& cache, CacheUse use) {
   check_type(cache.type, use);
+  check_pack(cache, use);
   CachePlan plan;
   plan.type = cache.type;
   plan.seal = parse_seal(cache);
@@ -65,6 +79,7 @@ CachePlan parse_cache_plan(const CacheOptions& cache, CacheUse use) {
     if (key == "mode") plan.all = value == "max";
     if (key == "image-manifest") plan.image_manifest = parse_bool(key, value);
     if (key == "registry.insecure") plan.insecure = parse_bool(key, value);
+    if (key == "pack") plan.pack = parse_bool(key, value);
     if (key == "reset") plan.reset = parse_bool(key, value);
   }
   if (plan.image_manifest && !plan.seal.oci_media_types) {

@@ -26,6 +26,7 @@ struct CachePlan {
   bool image_manifest = true;
   bool insecure = false;
   bool reset = false;
+  bool pack = false;  ///< gha, s3, azblob: small layers go into packs.
 };
 
 enum class CacheUse { kImport, kExport };

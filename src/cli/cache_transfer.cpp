@@ -38,14 +38,26 @@ std::unique_ptr<oci::ObjectStore> open_objects(const ObjectPlace& place, Workspa
                            workspace.registry_options());
 }
 
+/// The layers of the caches in a place: one source for all of them, which may share packs.
+std::shared_ptr<oci::ObjectSource> object_source(const CachePlan& plan, Workspace& workspace) {
+  auto& known = workspace.sources.layouts[source_name(plan.type, plan.objects->identity)];
+  auto source = std::dynamic_pointer_cast<oci::ObjectSource>(known);
+  if (!source) {
+    source = std::make_shared<oci::ObjectSource>(open_objects(*plan.objects, workspace),
+                                                 plan.objects->blobs_prefix);
+    known = source;
+  }
+  return source;
+}
+
 Task<solve::ImportedCache> import_from_objects(const CachePlan& plan, Workspace& workspace,
                                                solve::StepSink& step) {
-  std::shared_ptr<oci::ObjectStore> const objects = open_objects(*plan.objects, workspace);
+  auto const objects = open_objects(*plan.objects, workspace);
+  auto const source = object_source(plan, workspace);
   std::string const name = source_name(plan.type, plan.objects->identity);
-  workspace.sources.layouts.insert_or_assign(
-      name, std::make_shared<oci::ObjectSource>(objects, plan.objects->blobs_prefix));
   auto cache = co_await ops::import_objects(*objects, plan.objects->read,
-                                            std::string(ops::kLayoutOrigin) + name, step);
+                                            std::string(ops::kLayoutOrigin) + name,
+                                            source->packed(), step);
   cache.name = plan.objects->name;
   co_return cache;
 }
@@ -125,8 +137,16 @@ Task<void> send_objects(const CachePlan& plan, const ops::CollectedCache& cache,
   auto const objects = open_objects(place, workspace);
   std::vector<store::LayerChain> chains{cache.chain};
   auto const blobs = open_layer_blobs(workspace, step, std::move(chains));
-  co_await ops::export_blobs(*objects, place.blobs_prefix, place.parallel, cache, *blobs, step);
-  std::string const config = ops::annotated_config(cache);
+  oci::PackedLayers packed;
+  if (plan.pack) {
+    packed = object_source(plan, workspace)->packed();
+    co_await ops::read_packed(*objects, place.read, packed);
+    packed = co_await ops::export_packed(*objects, place.blobs_prefix, place.parallel, cache,
+                                         std::move(packed), *blobs, step);
+  } else {
+    co_await ops::export_blobs(*objects, place.blobs_prefix, place.parallel, cache, *blobs, step);
+  }
+  std::string const config = ops::annotated_config(cache, packed);
   for (const std::string& name : place.written) {
     std::string const status = "writing cache config " + name;
     step.status(status, 0, 0, false);

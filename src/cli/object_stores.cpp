@@ -56,6 +56,10 @@ std::shared_ptr<oci::ObjectStore> open_service(const CacheOptions& place, Worksp
 }  // namespace
 
 void check_object_store(const CacheOptions& place, const std::string& flag) {
+  if (place.attributes.contains("pack")) {
+    throw Error(ErrorKind::kInvalidInput,
+                "--" + flag + " has no pack: the files of cache mounts always go in packs");
+  }
   if (place.type == "local") {
     if (!directory_of(place).empty()) return;
     throw Error(ErrorKind::kInvalidInput, "--" + flag + " type=local needs a directory: " +

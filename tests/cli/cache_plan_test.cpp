@@ -201,5 +201,37 @@ TEST(CachePlan, KnowsItsTypesAndSteps) {
   EXPECT_FALSE(ignores_errors({"s3", {}}));
 }
 
+TEST(CachePlan, PacksAreForExportsOfObjects) {
+  auto const refused_plan = [](const CacheOptions& cache, CacheUse use) {
+    try {
+      return parse_cache_plan(cache, use).pack ? std::string("packs") : std::string("no packs");
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::kInvalidInput);
+      return std::string(error.what());
+    }
+  };
+  Fields const box{{"bucket", "b"}, {"region", "r"}};
+  auto const s3 = [&](const std::string& value) {
+    Fields fields = box;
+    fields["pack"] = value;
+    return CacheOptions{"s3", fields};
+  };
+  EXPECT_EQ(refused_plan({"s3", box}, CacheUse::kExport), "no packs");
+  EXPECT_EQ(refused_plan(s3("true"), CacheUse::kExport), "packs");
+  EXPECT_EQ(refused_plan(s3("false"), CacheUse::kExport), "no packs");
+  EXPECT_EQ(refused_plan({"gha", {{"url", "http://x"}, {"token", token()}, {"pack", "1"}}},
+                         CacheUse::kExport),
+            "packs");
+  EXPECT_EQ(refused_plan({"azblob", {{"account_url", "https://me.blob.core.windows.net"}, {"pack", "true"}}},
+                         CacheUse::kExport),
+            "packs");
+  EXPECT_THAT(refused_plan(s3("much"), CacheUse::kExport), HasSubstr("pack"));
+  EXPECT_THAT(refused_plan(s3("true"), CacheUse::kImport), HasSubstr("imports find out by themselves"));
+  for (const char* type : {"registry", "local", "inline"}) {
+    EXPECT_THAT(refused_plan({type, {{"ref", "r.io/x"}, {"dest", "d"}, {"pack", "true"}}}, CacheUse::kExport),
+                HasSubstr(std::string("the layers of ") + type + " caches are not packed"));
+  }
+}
+
 }  // namespace
 }  // namespace cobuild::cli

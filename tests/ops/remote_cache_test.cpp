@@ -378,8 +378,9 @@ void export_to(MemoryObjects& objects) {
 solve::ImportedCache import_from(MemoryObjects& objects, std::vector<ops::ConfigObject> configs,
                                  Quiet& step) {
   solve::ImportedCache cache;
+  oci::PackedLayers packed;
   auto body = [&]() -> Task<void> {
-    cache = co_await ops::import_objects(objects, std::move(configs), "here", step);
+    cache = co_await ops::import_objects(objects, std::move(configs), "here", packed, step);
   };
   run(body());
   return cache;
