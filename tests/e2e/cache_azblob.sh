@@ -25,6 +25,17 @@ fresh_store
 ok build --cache-from "type=azblob,secret_access_key=$KEY,name=none;one" "$CONTEXT"
 all_cached
 
+# Small layers go from objects of their own into a pack, and from there to a step that reads them.
+fresh_store
+ok build --cache-from "$PLACE" --cache-to "$PLACE,name=packed,mode=max,pack=true" "$CONTEXT"
+all_cached
+matches 'writing pack sha256:[0-9a-f]+ of [0-9]+ layers'
+fresh_store
+ok build --cache-from "$PLACE,name=packed" --build-arg X=3 -o "type=local,dest=$WORK/packed" "$CONTEXT"
+equal "$(cat "$WORK/packed/x" "$WORK/packed/y")" "3
+tool"
+cmp "$WORK/files0/t/large" "$WORK/packed/t/large"
+
 # A shared access signature in the URL instead of the key.
 SIGNED=$(python3 "$WORK/bin/azure_sas.py" acct "$KEY")
 fresh_store

@@ -25,6 +25,13 @@ for version in 1 2; do
   says_not "sig="
 done
 
+# In packs, each of which is one entry; the protocol is the second.
+start_gha
+PLACE=type=gha,scope=s,url_v2=$GHA/
+stored() { grep '^STORED buildkit-blob-' "$WORK/gha.log" || true; }
+served_in_all() { awk '/^SERVED buildkit-blob-/ { n += $3 } END { print n + 0 }' "$WORK/gha.log"; }
+packed_cache_rounds
+
 # As docker's flags have it, with all the rest from the environment. Each export has a number of its own.
 export ACTIONS_RESULTS_URL=$GHA/ ACTIONS_CACHE_SERVICE_V2=true
 fresh_store

@@ -45,6 +45,54 @@ says_not "writing layer"
 touched=$(cat "$WORK/buckets/box/p/blobs/"*_metadata.json | grep -c updated-at || true)
 [ "$touched" -gt 0 ] || fail "blobs are as old as they were"
 
+# In packs, each of which is one object.
+PLACE=$BOX,$KEYS,prefix=packed/
+PACKED=$WORK/buckets/box/packed
+stored() { find "$PACKED/blobs" -name '*_object'; }
+served_in_all() {
+  awk '/lobs.sha256.* 206 / { n = $NF; if (n ~ /kb$/) n *= 1024; if (n ~ /mb$/) n *= 1048576; all += n }
+       END { printf "%d\n", all }' "$WORK/s3.log"
+}
+packed_cache_rounds
+
+# What an index says wrongly, and a pack that is gone, cost the steps that made those layers, and nothing else; the next
+# export says and has it right again.
+PLACE=$BOX,$KEYS,prefix=damaged/
+PACKED=$WORK/buckets/box/damaged
+damage_index() { # EXPRESSION of the pack p
+  python3 - "$PACKED/manifests/buildkit._S3rver_object" "$1" <<'PYTHON'
+import json, sys
+path, change = sys.argv[1:]
+index = json.load(open(path))
+for layer in index["layers"]:
+    p = layer["pack"]
+    exec(change)
+json.dump(index, open(path, "w"))
+PYTHON
+}
+uses_tool() { # X
+  ok build --cache-from "$PLACE" --build-arg "X=$1" --target used -o "type=local,dest=$WORK/used.$1" \
+    --cache-to "$PLACE,mode=max,pack=true" "$WORK/many"
+  cmp "$WORK/many/tool" "$WORK/used.$1/tool-$1"
+}
+fresh_store
+ok build --cache-to "$PLACE,mode=max,pack=true" "$WORK/many"
+x=10
+for change in 'p["offset"] = 0 if p["offset"] else 1' 'p["size"] = 10**12; p["offset"] = 10**11' 'p["digest"] = "sha256:" + "0" * 64' gone; do
+  if [ "$change" = gone ]; then rm "$PACKED/blobs/"*; else damage_index "$change"; fi
+  fresh_store
+  uses_tool $((++x))
+  says " WARN: failed to compute cache key"
+  fresh_store
+  uses_tool $((++x))
+  says_not " WARN: "
+done
+# What cannot be is no cache.
+damage_index 'p["offset"] = 10**12'
+fresh_store
+ok build --cache-from "$PLACE" "$WORK/many"
+says "cannot have"
+
 # What is no place is told at once.
 fails build --cache-to type=s3,region=us-east-1,endpoint_url=:// "$CONTEXT"
 one_error

@@ -6,7 +6,8 @@ Both protocols: CreateCacheEntry, FinalizeCacheEntryUpload and GetCacheEntryDown
 /_apis/artifactcache/. Entries never change; a key that was reserved is taken, filled or not. Keys are found whole,
 else the newest that begins so. limit=N: of each N requests to the service one is answered 429 with Retry-After: 1.
 expire: each signed URL for downloads is good for nothing the first time. slow: uploads are never answered.
---token prints a token that the service takes. Each request is a line of LOG-FILE.
+--token prints a token that the service takes. Each request is a line of LOG-FILE; "STORED KEY" and "SERVED KEY BYTES"
+are others.
 """
 
 import base64
@@ -58,6 +59,16 @@ def find(keys, version):
     return None
 
 
+def note(line):
+    with LOG.open("a") as log:
+        log.write(line + "\n")
+
+
+def finish(entry):
+    entry["done"] = True
+    note(f"STORED {entry['key']}")
+
+
 def reserve(key, version):
     if any(e["key"] == key and e["version"] == version for e in entries):
         return None
@@ -74,8 +85,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
     def log_request(self, code="-", size="-"):
-        with LOG.open("a") as log:
-            log.write(f"{self.command} {urllib.parse.unquote(self.path.split('?sig=')[0])} {int(code)}\n")
+        note(f"{self.command} {urllib.parse.unquote(self.path.split('?sig=')[0])} {int(code)}")
 
     def reply(self, status, value=None, headers=(), raw=None):
         body = raw if raw is not None else b"" if value is None else json.dumps(value).encode()
@@ -148,7 +158,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             entry = next(e for e in entries if e["key"] == key and e["version"] == version)
             if int(request["size_bytes"]) != len(entry["data"]):
                 return self.reply(400, {"code": "invalid_argument", "msg": "the size is wrong"})
-            entry["done"] = True
+            finish(entry)
             return self.reply(200, {"ok": True, "entry_id": str(entry["id"])})
         self.reply(404, {"code": "bad_route", "msg": name})
 
@@ -174,7 +184,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         entry["data"] = b"".join(entry["pieces"][offset] for offset in sorted(entry["pieces"]))
         if json.loads(body)["size"] != len(entry["data"]):
             return self.reply(400, {"message": "the size is wrong"})
-        entry["done"] = True
+        finish(entry)
         self.reply(204)
 
     def blob(self, path, query, body):
@@ -187,12 +197,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if use == "get":
             wanted = self.headers.get("x-ms-range") or self.headers.get("Range")
             if not wanted:
+                note(f"SERVED {entry['key']} {len(entry['data'])}")
                 return self.reply(200, raw=entry["data"], headers=[("ETag", '"1"')])
             first, last = re.fullmatch(r"bytes=(\d+)-(\d*)", wanted).groups()
             size = len(entry["data"])
             if int(first) >= size:
                 return self.reply(416)
             end = min(int(last), size - 1) if last else size - 1
+            note(f"SERVED {entry['key']} {end + 1 - int(first)}")
             return self.reply(206, raw=entry["data"][int(first):end + 1],
                               headers=[("Content-Range", f"bytes {first}-{end}/{size}"), ("ETag", '"1"')])
         if query.get("comp") == "block":

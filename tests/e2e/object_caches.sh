@@ -95,3 +95,72 @@ tool"
   says "was not saved to"
   says_not "$SECRET"
 }
+
+# How many bytes of layers were read since it was last asked.
+served() {
+  local before all
+  before=$(cat "$WORK/served" 2>/dev/null || echo 0)
+  all=$(served_in_all)
+  echo $((all - before))
+  echo "$all" >"$WORK/served"
+}
+# Small layers of a cache in packs. The case has stored (a line for each object with layers that there is), and
+# served_in_all (how many bytes of such objects were read).
+packed_cache_rounds() {
+  local many=$WORK/many i size
+  mkdir "$many"
+  head -c 30000 /dev/urandom >"$many/tool"
+  {
+    printf 'FROM scratch AS tool\nCOPY tool /\nFROM scratch AS many\n'
+    for i in $(seq 120); do
+      head -c 5000 /dev/urandom >"$many/f$i"
+      echo "COPY f$i /"
+    done
+    printf 'FROM scratch AS used\nARG X=1\nCOPY --from=tool /tool /tool-$X\nFROM used\nCOPY --from=many /f1 /\n'
+  } >"$many/Dockerfile"
+
+  # Some hundred layers are one object; nothing but the index is read to find them.
+  fresh_store
+  ok build --cache-to "$PLACE,mode=max,pack=true" -o "type=local,dest=$WORK/packed0" "$many"
+  matches 'writing pack sha256:[0-9a-f]+ of [0-9]+ layers'
+  equal "$(stored | wc -l)" 1
+  served >/dev/null
+  fresh_store
+  ok build --cache-from "$PLACE" "$many"
+  all_cached
+  equal "$(layers_here)" 0
+  equal "$(served)" 0
+  # A step that reads one layer gets its bytes and no others.
+  ok build --cache-from "$PLACE" --build-arg X=2 --target used -o "type=local,dest=$WORK/packed1" "$many"
+  cmp "$many/tool" "$WORK/packed1/tool-2"
+  size=$(served)
+  [ "$size" -gt 30000 ] && [ "$size" -lt 32000 ] || fail "$size bytes were read for a layer of 30000"
+  ok build --cache-from "$PLACE" -o "type=local,dest=$WORK/packed2" "$many"
+  all_cached
+  diff -r "$WORK/packed0" "$WORK/packed2"
+
+  # From a machine that has no layer nothing is sent again; of one that is new there is one object more.
+  fresh_store
+  ok build --cache-from "$PLACE" --cache-to "$PLACE,mode=max,pack=true" "$many"
+  all_cached
+  says_not "writing layer"
+  says_not "writing pack"
+  equal "$(layers_here)" 0
+  head -c 5000 /dev/urandom >"$many/f120"
+  ok build --cache-from "$PLACE" --cache-to "$PLACE,mode=max,pack=true" "$many"
+  equal "$(grep -cE 'writing (layer|pack) sha256:.* done$' "$ERR")" 1
+  equal "$(stored | wc -l)" 2
+  fresh_store
+  ok build --cache-from "$PLACE" "$many"
+  all_cached
+  # Both kinds of caches may be at one place.
+  ok build --cache-from "$PLACE" --cache-to "$PLACE,mode=max" "$many"
+  [ "$(stored | wc -l)" -gt 120 ] || fail "layers in packs were taken for objects"
+
+  fails build --cache-from "$PLACE,pack=true" "$many"
+  says "imports find out by themselves"
+  fails build --cache-to "type=local,dest=$WORK/x,pack=true" "$many"
+  says "the layers of local caches are not packed"
+  fails build --cache-mounts-to "$PLACE,pack=true" "$many"
+  says "--cache-mounts-to has no pack"
+}
