@@ -84,36 +84,37 @@ TEST(CacheConfig, AnnotationsStandForAManifest) {
 
 TEST(CacheConfig, ALayerMayLieInAPack) {
   std::string const text = with_digests(
-      R"({"layers":[{"blob":"$a","parent":-1,"pack":{"digest":"$f","size":12,"offset":5,"length":7},)"
-      R"("annotations":{"size":7,"createdAt":"2020-01-02T03:04:05Z"}}]})");
+      R"({"layers":[{"blob":"$a","parent":-1,"pack":{"digest":"$f","size":12,"offset":5,"length":7,)"
+      R"("annotations":{"size":7,"createdAt":"2020-01-02T03:04:05Z"}}}]})");
   CacheConfig const config = parse(text);
   CachePack const pack{BlobDigest(Digest::of(std::string_view("f"))), 12, 5, 7};
   EXPECT_EQ(config.layers[0].pack, pack);
+  EXPECT_EQ(config.layers[0].annotations->size, 7);
   EXPECT_EQ(to_json(config), text);
 }
 
 TEST(CacheConfig, APackHasItsLayers) {
   auto const complaint_of = [](const std::string& pack, const std::string& size = "7") {
-    return complaint(R"({"layers":[{"blob":"$a","parent":-1,"pack":)" + pack +
-                     R"(,"annotations":{"size":)" + size + "}}]}");
+    return complaint(R"({"layers":[{"blob":"$a","parent":-1,"pack":{)" + pack +
+                     R"("annotations":{"size":)" + size + "}}}]}");
   };
-  EXPECT_EQ(complaint_of(R"({"digest":"$f","size":12,"offset":5,"length":7})"), "nothing is wrong");
-  EXPECT_EQ(complaint_of("null"), "nothing is wrong");
-  EXPECT_THAT(complaint_of("[]"), HasSubstr("layers[0].pack"));
-  EXPECT_THAT(complaint_of("{}"), HasSubstr("layers[0].pack cannot have 0 bytes at 0: it has 0"));
+  EXPECT_EQ(complaint_of(R"("digest":"$f","size":12,"offset":5,"length":7,)"), "nothing is wrong");
+  EXPECT_EQ(complaint(R"({"layers":[{"blob":"$a","parent":-1,"pack":null}]})"), "nothing is wrong");
+  EXPECT_THAT(complaint(R"({"layers":[{"blob":"$a","parent":-1,"pack":[]}]})"), HasSubstr("layers[0].pack"));
+  EXPECT_THAT(complaint_of(""), HasSubstr("layers[0].pack cannot have 0 bytes at 0: it has 0"));
   for (const char* range : {R"("size":12,"offset":6,"length":7)", R"("size":12,"offset":-1,"length":7)",
                             R"("size":6,"offset":0,"length":7)", R"("size":-1,"offset":0,"length":7)",
                             R"("size":12,"offset":9223372036854775807,"length":7)",
                             R"("size":9223372036854775807,"offset":9223372036854775801,"length":7)"}) {
-    EXPECT_THAT(complaint_of(std::string(R"({"digest":"$f",)") + range + "}"),
+    EXPECT_THAT(complaint_of(std::string(R"("digest":"$f",)") + range + ","),
                 HasSubstr("layers[0].pack cannot have"))
         << range;
   }
-  EXPECT_THAT(complaint_of(R"({"digest":"$f","size":12,"offset":18446744073709551615,"length":7})"),
+  EXPECT_THAT(complaint_of(R"("digest":"$f","size":12,"offset":18446744073709551615,"length":7,)"),
               HasSubstr("layers[0].pack.offset"));
-  EXPECT_THAT(complaint_of(R"({"digest":"$f","size":12,"offset":5,"length":7})", "6"),
+  EXPECT_THAT(complaint_of(R"("digest":"$f","size":12,"offset":5,"length":7,)", "6"),
               HasSubstr("layers[0].pack.length is not the layer's size"));
-  EXPECT_THAT(complaint_of(R"({"digest":"../x","size":12,"offset":5,"length":7})"),
+  EXPECT_THAT(complaint_of(R"("digest":"../x","size":12,"offset":5,"length":7,)"),
               HasSubstr("layers[0].pack.digest"));
   EXPECT_THAT(complaint(R"({"layers":[{"blob":"$a","parent":-1,"pack":{"digest":"$f","size":1,"length":1}}]})"),
               HasSubstr("is not the layer's size"));

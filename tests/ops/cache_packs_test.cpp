@@ -347,6 +347,12 @@ TEST_F(PackedExport, ABlobThatIsTooShortMovesNoOther) {
   EXPECT_THAT(objects.asked, Not(Contains(StartsWith("write"))));
 }
 
+TEST_F(PackedExport, BuildKitFindsNoAnnotationsAndTakesNoSuchCache) {
+  export_chain({"aa", "bb"});
+  EXPECT_THAT(objects.objects.at("m"), Not(HasSubstr(R"(},"annotations")")));
+  EXPECT_THAT(objects.objects.at("m"), HasSubstr(R"("length":2,"annotations":{)"));
+}
+
 TEST_F(PackedExport, WithoutPacksAllIsAsBefore) {
   ops::CollectedCache const cache = chain({"aa", "bb"});
   EXPECT_THAT(ops::annotated_config(cache), Not(HasSubstr("pack")));

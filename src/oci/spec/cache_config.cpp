@@ -37,25 +37,34 @@ std::size_t count_of(const Members& members, std::string_view name) {
   return value != nullptr && value->is_array() ? value->get_array().size() : 0;
 }
 
-std::optional<CachePack> read_pack(const Members& layer,
-                                   const std::optional<CacheLayerAnnotations>& annotations) {
-  const json::value* const value = layer.find("pack");
+std::optional<CacheLayerAnnotations> read_annotations(const Members& layer) {
+  const json::value* const value = layer.find("annotations");
   if (value == nullptr) return std::nullopt;
-  Members const members(*value, layer.path_of("pack"));
-  std::int64_t const size = members.integer("size");
-  std::int64_t const offset = members.integer("offset");
-  std::int64_t const length = members.integer("length");
+  Members const annotations(*value, layer.path_of("annotations"));
+  CacheLayerAnnotations read{.media_type = annotations.text("mediaType"),
+                             .diff_id = {},
+                             .size = annotations.integer("size"),
+                             .created_at = read_time(annotations)};
+  if (auto const diff_id = Digest::try_parse(annotations.text("diffID"))) {
+    read.diff_id = DiffId(*diff_id);
+  }
+  if (read.size < 0) annotations.throw_wrong("size", "a size");
+  return read;
+}
+
+/// `blob_bytes` is what else is said of the layer's size.
+CachePack read_pack(const Members& pack, const std::string& path, std::int64_t blob_bytes) {
+  std::int64_t const size = pack.integer("size");
+  std::int64_t const offset = pack.integer("offset");
+  std::int64_t const length = pack.integer("length");
   if (offset < 0 || length <= 0 || length > size || offset > size - length) {
-    refuse(layer.path_of("pack"), "cannot have " + std::to_string(length) + " bytes at " +
-                                      std::to_string(offset) + ": it has " + std::to_string(size));
+    refuse(path, "cannot have " + std::to_string(length) + " bytes at " + std::to_string(offset) +
+                     ": it has " + std::to_string(size));
   }
-  if (!annotations || annotations->size != length) {
-    refuse(members.path_of("length"), "is not the layer's size");
-  }
-  return CachePack{
-      BlobDigest(parse_digest_member(members.text("digest"), members.path_of("digest"))),
-      static_cast<std::uint64_t>(size), static_cast<std::uint64_t>(offset),
-      static_cast<std::uint64_t>(length)};
+  if (length != blob_bytes) refuse(pack.path_of("length"), "is not the layer's size");
+  return CachePack{BlobDigest(parse_digest_member(pack.text("digest"), pack.path_of("digest"))),
+                   static_cast<std::uint64_t>(size), static_cast<std::uint64_t>(offset),
+                   static_cast<std::uint64_t>(length)};
 }
 
 CacheLayer read_layer(const json::value& value, const std::string& path, std::size_t count) {
@@ -66,19 +75,13 @@ CacheLayer read_layer(const json::value& value, const std::string& path, std::si
   // Absent is 0 (F5.3.2).
   std::int64_t const parent = members.integer("parent");
   if (parent != -1) layer.parent = read_index(parent, count, members.path_of("parent"));
-  if (const json::value* const more = members.find("annotations")) {
-    Members const annotations(*more, members.path_of("annotations"));
-    CacheLayerAnnotations read{.media_type = annotations.text("mediaType"),
-                               .diff_id = {},
-                               .size = annotations.integer("size"),
-                               .created_at = read_time(annotations)};
-    if (auto const diff_id = Digest::try_parse(annotations.text("diffID"))) {
-      read.diff_id = DiffId(*diff_id);
-    }
-    if (read.size < 0) annotations.throw_wrong("size", "a size");
-    layer.annotations = std::move(read);
+  layer.annotations = read_annotations(members);
+  if (const json::value* const value_of_pack = members.find("pack")) {
+    Members const pack(*value_of_pack, members.path_of("pack"));
+    layer.annotations = read_annotations(pack);
+    layer.pack = read_pack(pack, members.path_of("pack"),
+                           layer.annotations ? layer.annotations->size : 0);
   }
-  layer.pack = read_pack(members, layer.annotations);
   return layer;
 }
 
@@ -216,19 +219,23 @@ json::object write(const CacheLayer& layer) {
   json::object object{{"blob", layer.blob.to_string()}};
   if (!layer.parent) object["parent"] = -1;
   if (layer.parent && *layer.parent != 0) object["parent"] = *layer.parent;
-  if (layer.pack) {
-    object["pack"] = {{"digest", layer.pack->digest.to_string()},
-                      {"size", layer.pack->size},
-                      {"offset", layer.pack->offset},
-                      {"length", layer.pack->length}};
-  }
   if (!layer.annotations) return object;
   json::object annotations;
   if (!layer.annotations->media_type.empty()) annotations["mediaType"] = layer.annotations->media_type;
   if (layer.annotations->diff_id) annotations["diffID"] = layer.annotations->diff_id->to_string();
   if (layer.annotations->size != 0) annotations["size"] = layer.annotations->size;
   annotations["createdAt"] = time_text(layer.annotations->created_at);
-  object["annotations"] = std::move(annotations);
+  if (!layer.pack) {
+    object["annotations"] = std::move(annotations);
+    return object;
+  }
+  // The annotations, too: BuildKit refuses a cache that has none. It would take hits of it, else, and
+  // its build would end when the objects of the layers are not there.
+  object["pack"] = {{"digest", layer.pack->digest.to_string()},
+                    {"size", layer.pack->size},
+                    {"offset", layer.pack->offset},
+                    {"length", layer.pack->length},
+                    {"annotations", std::move(annotations)}};
   return object;
 }
 

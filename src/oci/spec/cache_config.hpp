@@ -25,7 +25,8 @@ struct CacheLayerAnnotations {
 };
 
 /// Where a layer's blob lies that is no object of its own: among others, one after the other, in an
-/// object that is named by its digest. A member of our own, which BuildKit passes over.
+/// object that is named by its digest. A member of our own. The layer's annotations are in it, without
+/// which BuildKit, which would look for the layer's own object, takes no such cache.
 struct CachePack {
   BlobDigest digest;         ///< Of the whole object.
   std::uint64_t size = 0;    ///< Bytes of the whole object.
@@ -39,7 +40,7 @@ struct CacheLayer {
   BlobDigest blob;
   std::optional<std::size_t> parent;  ///< Index into the layers.
   std::optional<CacheLayerAnnotations> annotations;
-  std::optional<CachePack> pack = std::nullopt;
+  std::optional<CachePack> pack = std::nullopt;  ///< With annotations only.
 };
 
 struct CacheRecord {
