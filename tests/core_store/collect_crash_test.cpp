@@ -151,7 +151,8 @@ TEST_F(StoreTest, SlowKillingACollectorAtEachWriteLeavesAGoodStore) {
     SCOPED_TRACE(testing::Message() << "killed at write " << writes);
     std::filesystem::remove_all(copy);
     std::filesystem::copy(root, copy, std::filesystem::copy_options::recursive);
-    std::filesystem::remove(copy / "owner-mark");  // copied without owners
+    std::filesystem::remove(copy / "owner-mark");  // copied without owners and attributes
+    std::filesystem::remove(copy / "attribute-mark");
     end = run_killed(collect, writes);
     ASSERT_NE(end, End::kFailed);
     StoreProcess process(copy);

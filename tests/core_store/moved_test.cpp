@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "core/base/error.hpp"
@@ -75,6 +76,43 @@ TEST_F(StoreTest, OwnersThatAreNotWhatTheyWereAreToldOf) {
   }
   std::filesystem::remove(mark);
   StoreProcess const process(root);  // made where nobody can give files away
+}
+
+/// What opening the store says; empty when it is opened.
+std::string refusal_of(const std::filesystem::path& root) {
+  try {
+    StoreProcess const process(root);
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::kUnsupported);
+    return e.what();
+  }
+  return {};
+}
+
+TEST_F(StoreTest, AttributesThatWereLostAreToldOf) {
+  // As by tar without --xattrs: directories that hid what is below them would no longer do so.
+  auto const mark = root / "attribute-mark";
+  {
+    StoreProcess const process(root);
+  }
+  if (!std::filesystem::exists(mark)) GTEST_SKIP() << "files have no attributes here";
+  EXPECT_EQ(refusal_of(root), "");
+  ASSERT_EQ(::removexattr(mark.c_str(), "user.cobuild"), 0);
+  EXPECT_THAT(refusal_of(root), AllOf(HasSubstr(root.string()), HasSubstr("has no user.cobuild"),
+                                      HasSubstr("--xattrs"), HasSubstr("--root")));
+  std::filesystem::remove(mark);
+  EXPECT_EQ(refusal_of(root), "") << "made where files have none";
+}
+
+TEST_F(StoreTest, CapabilitiesThatWereLostAreToldOf) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root, to give files capabilities";
+  auto const mark = root / "attribute-mark";
+  {
+    StoreProcess const process(root);
+  }
+  // As by tar with --xattrs, which gives back a user's attributes only.
+  ASSERT_EQ(::removexattr(mark.c_str(), "security.capability"), 0);
+  EXPECT_THAT(refusal_of(root), HasSubstr("has no security.capability"));
 }
 
 }  // namespace

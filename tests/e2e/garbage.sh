@@ -139,5 +139,18 @@ with_all_ids cp -r "$STORE" "$WORK/without-owners"
 STORE=$WORK/without-owners fails build "$CONTEXT"
 one_error
 says "has files whose owners are not what they were"
-with_all_ids rm -rf "$WORK/with-owners" "$WORK/without-owners"
+# tar has to be told of the attributes that hide what a layer removed.
+tarred() { # STORE FLAG...
+  mkdir "$1"
+  with_all_ids tar -C "$STORE" --numeric-owner "${@:2}" -cf "$WORK/store.tar" .
+  with_all_ids tar -C "$1" --numeric-owner "${@:2}" -xf "$WORK/store.tar"
+}
+tarred "$WORK/without-attributes"
+STORE=$WORK/without-attributes fails build "$CONTEXT"
+one_error
+says "has files that lost their extended attributes"
+tarred "$WORK/with-attributes" --xattrs "--xattrs-include=*"
+STORE=$WORK/with-attributes ok build "$CONTEXT"
+all_cached
+with_all_ids rm -rf "$WORK"/with-* "$WORK"/without-*
 nothing_left

@@ -12,6 +12,7 @@
 #include "core/base/assert.hpp"
 #include "core/base/timings.hpp"
 #include "core/store/durability.hpp"
+#include "core/store/marks.hpp"
 #include "core/store/schema.hpp"
 #include "core/store/store_impl.hpp"
 #include "core/sys/tree.hpp"
@@ -43,43 +44,12 @@ void make_directory(const std::filesystem::path& path) {
   }
 }
 
-/// Layers have files of many owners, and would be others if the store was copied without these, or
-/// is seen with other ids. The mark is a file of this owner, and shows it. There is none where a
-/// process has no id but its own, or files have no owners.
-constexpr const char* kOwnerMark = "owner-mark";
-constexpr ::uid_t kMarkOwner = 1;
-
-void make_owner_mark(const std::filesystem::path& root) {
-  std::string temporary = (root / kOwnerMark).string() + ".XXXXXX";
-  UniqueFd file(::mkostemp(temporary.data(), O_CLOEXEC));
-  if (!file) throw Error::from_errno(errno, "create " + temporary);
-  struct stat status{};
-  bool const can_give = ::fchown(file.get(), kMarkOwner, kMarkOwner) == 0 &&
-                        ::fstat(file.get(), &status) == 0 && status.st_uid == kMarkOwner;
-  // If there is one already, another process was faster.
-  if (can_give) (void)::link(temporary.c_str(), (root / kOwnerMark).c_str());
-  ::unlink(temporary.c_str());
-}
-
-void check_owner_mark(const std::filesystem::path& root) {
-  struct stat status{};
-  if (::lstat((root / kOwnerMark).c_str(), &status) != 0) return;
-  if (status.st_uid == kMarkOwner && status.st_gid == kMarkOwner) return;
-  throw Error(ErrorKind::kUnsupported,
-              "store " + root.string() + " has files whose owners are not what they were (" +
-                  kOwnerMark + " belongs to " + std::to_string(status.st_uid) + ":" +
-                  std::to_string(status.st_gid) +
-                  ", not 1:1): it was copied without owners, or "
-                  "made by another user or with other subordinate ids: copy it as root with "
-                  "cp -a or tar --numeric-owner, remove it, or choose another one with --root");
-}
-
 /// Directories first and the database last: where there is a database, there is the rest.
 std::filesystem::path prepare_directories(const std::filesystem::path& root) {
   auto database = root / "store.db";
   std::error_code error;
   if (std::filesystem::exists(database, error)) {
-    check_owner_mark(root);
+    check_marks(root);
     return database;
   }
   for (const char* part :
@@ -90,7 +60,7 @@ std::filesystem::path prepare_directories(const std::filesystem::path& root) {
   make_file(
       root / "index.json",
       R"({"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]})");
-  make_owner_mark(root);
+  make_marks(root);
   return database;
 }
 
