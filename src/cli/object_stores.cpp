@@ -1,5 +1,6 @@
 #include "cli/object_stores.hpp"
 
+#include <chrono>
 #include <utility>
 
 #include "cli/object_places.hpp"
@@ -7,9 +8,14 @@
 #include "oci/artifact_store.hpp"
 #include "oci/folder_store.hpp"
 #include "oci/spec/reference.hpp"
+#include "registry/environment.hpp"
 
 namespace cobuild::cli {
 namespace {
+
+/// Between reading a manifest and having written it nobody needs as long as this.
+constexpr std::chrono::milliseconds kSettlePause{1000};
+constexpr double kSettleJitterMs = 1000;
 
 std::string attribute(const CacheOptions& place, const std::string& key) {
   auto const found = place.attributes.find(key);
@@ -83,9 +89,14 @@ void check_object_store(const CacheOptions& place, const std::string& flag) {
 std::shared_ptr<oci::ObjectStore> open_object_store(const CacheOptions& place, Workspace& workspace) {
   if (is_object_type(place.type)) return open_service(place, workspace);
   if (place.type == "registry") {
+    registry::Options const options = registry::with_real_environment(workspace.registry_options());
+    auto pause = [environment = options.environment] {
+      auto const jitter = static_cast<int>(environment.random() * kSettleJitterMs);
+      return environment.sleep(kSettlePause + std::chrono::milliseconds(jitter));
+    };
     return std::make_shared<oci::ArtifactStore>(workspace.runtime.loop().get_executor(),
                                                 workspace.registry, workspace.registry,
-                                                reference_of(place));
+                                                reference_of(place), std::move(pause));
   }
   return std::make_shared<oci::FolderStore>(directory_of(place), workspace.runtime.pool());
 }

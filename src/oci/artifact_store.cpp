@@ -19,6 +19,8 @@ constexpr const char* kTitle = "org.opencontainers.image.title";
 constexpr const char* kCreated = "org.opencontainers.image.created";
 /// So that the manifest stays well below what registries take.
 constexpr std::size_t kObjectsMax = 8000;
+/// Of those who write at the same moment at least one is done each time.
+constexpr int kSettleTriesMax = 10;
 
 std::string title_of(const Descriptor& object) {
   auto const title = object.annotations.find(kTitle);
@@ -65,8 +67,12 @@ class PartSink final : public BlobSink {
 }  // namespace
 
 ArtifactStore::ArtifactStore(asio::any_io_executor executor, ContentSource& source,
-                             ContentTarget& target, Reference place)
-    : source_(source), target_(target), place_(std::move(place)), turn_(std::move(executor), 1) {}
+                             ContentTarget& target, Reference place, Pause pause)
+    : source_(source),
+      target_(target),
+      place_(std::move(place)),
+      pause_(std::move(pause)),
+      turn_(std::move(executor), 1) {}
 
 Task<void> ArtifactStore::reload() {
   std::optional<ManifestContent> content = co_await source_.fetch_manifest(place_);
@@ -153,6 +159,29 @@ Task<void> ArtifactStore::add() {
     throw Error(ErrorKind::kUnsupported, place_.to_string() + " has too many objects: choose another name");
   }
   co_await push_manifest();
+  written_.insert(written_.end(), added.begin(), added.end());
+}
+
+Task<bool> ArtifactStore::restore_written() {
+  Semaphore::Slot const slot = co_await turn_.acquire();
+  co_await reload();
+  std::size_t const there = objects_->size();
+  for (const Descriptor& object : written_) {
+    if (!look_up(title_of(object))) objects_->push_back(object);
+  }
+  if (objects_->size() == there) co_return true;
+  co_await push_manifest();
+  co_return false;
+}
+
+Task<void> ArtifactStore::settle() {
+  if (written_.empty()) co_return;
+  for (int tries = 0; tries < kSettleTriesMax; ++tries) {
+    co_await pause_();
+    if (co_await restore_written()) co_return;
+  }
+  throw Error(ErrorKind::kUnavailable, "others keep changing " + place_.to_string() +
+                                           " at the same time: use another name for each of them");
 }
 
 Task<std::vector<WrittenObject>> ArtifactStore::list(std::string prefix) {
@@ -171,9 +200,11 @@ Task<std::vector<WrittenObject>> ArtifactStore::list(std::string prefix) {
 Task<void> ArtifactStore::remove(std::vector<std::string> names) {
   Semaphore::Slot const slot = co_await turn_.acquire();
   co_await reload();
-  std::erase_if(*objects_, [&](const Descriptor& object) {
+  auto const goes = [&](const Descriptor& object) {
     return std::ranges::find(names, title_of(object)) != names.end();
-  });
+  };
+  std::erase_if(*objects_, goes);
+  std::erase_if(written_, goes);
   co_await push_manifest();
 }
 

@@ -45,6 +45,10 @@ class ObjectStore {
   /// Makes an object that find() found old a new one, where the place has such a thing. \throws as
   /// find.
   virtual Task<void> touch(ObjectInfo) { co_return; }
+
+  /// Awaited once after the last write: what was written stays, even where somebody who wrote at the
+  /// same moment undid it. \throws as write.
+  virtual Task<void> settle() { co_return; }
 };
 
 }  // namespace cobuild::oci

@@ -68,6 +68,14 @@ Task<void> MountCourier::save_all(const MountDepot& depot, solve::StepSink& step
     }
     step.warn("cache mount " + id + " was not saved to " + depot.name + ": " + failure);
   }
+  std::string failure;
+  try {
+    co_await depot.objects->settle();
+    co_return;
+  } catch (...) {
+    failure = explain(std::current_exception());
+  }
+  step.warn("cache mounts that were saved to " + depot.name + " may not be there: " + failure);
 }
 
 }  // namespace cobuild::ops

@@ -140,14 +140,23 @@ class Memory final : public ContentSource, public ContentTarget {
   std::map<BlobDigest, std::string> blobs;
   std::optional<ManifestContent> manifest;
   int manifests_read = 0;
+  int pauses = 0;
+  std::function<void(int)> on_pause;
 };
+
+Task<void> pause(Memory& registry) {
+  ++registry.pauses;
+  if (registry.on_pause) registry.on_pause(registry.pauses);
+  co_return;
+}
 
 /// `work` on a store in `memory`.
 template <class Work>
 void with_artifact(Memory& memory, Work work) {
   auto run = [](Memory& registry, Work then) -> Task<void> {
     ArtifactStore store(co_await asio::this_coro::executor, registry, registry,
-                        Reference::parse("example.com/team/mounts"));
+                        Reference::parse("example.com/team/mounts"),
+                        [&registry] { return pause(registry); });
     co_await then(store);
   };
   test::run(run(memory, work));
@@ -176,6 +185,46 @@ TEST(ArtifactStore, SeveralAtOnceAndOthersMeanwhileAllStay) {
   with_artifact(memory, both);
   with_artifact(memory, [](ArtifactStore& store) { return put(store, "10", "of another"); });
   EXPECT_EQ(parse_manifest(memory.manifest.value().bytes).layers.size(), 10U);
+}
+
+Task<void> put_two_and_settle(ArtifactStore& store) {
+  co_await put(store, "pack", "of this");
+  co_await put(store, "index", "of this");
+  co_await store.settle();
+}
+
+TEST(ArtifactStore, WhatOthersUndoAtTheSameMomentIsPutBack) {
+  Memory memory;
+  with_artifact(memory, [](ArtifactStore& store) { return put(store, "other", "text"); });
+  auto const others = memory.manifest;
+  EXPECT_EQ(memory.pauses, 0);
+  memory.on_pause = [&](int pauses) {
+    if (pauses <= 2) memory.manifest = others;
+  };
+  with_artifact(memory, put_two_and_settle);
+  EXPECT_EQ(memory.pauses, 3);
+  auto look = [](ArtifactStore& store) -> Task<void> {
+    EXPECT_EQ(co_await get(store, "pack"), "of this");
+    EXPECT_EQ(co_await get(store, "index"), "of this");
+    EXPECT_EQ(co_await get(store, "other"), "text");
+    EXPECT_EQ(co_await newest(store, ""), "index");
+    co_await store.settle();  // It wrote nothing.
+  };
+  with_artifact(memory, look);
+  EXPECT_EQ(memory.pauses, 3);
+}
+
+TEST(ArtifactStore, OthersWhoNeverStopAreToldOf) {
+  Memory memory;
+  with_artifact(memory, [](ArtifactStore& store) { return put(store, "other", "text"); });
+  memory.on_pause = [&memory, others = memory.manifest](int) { memory.manifest = others; };
+  try {
+    with_artifact(memory, put_two_and_settle);
+    FAIL() << "it settled";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kUnavailable);
+    EXPECT_THAT(error.what(), HasSubstr("others keep changing"));
+  }
 }
 
 TEST(ArtifactStore, ImagesAreNotTouched) {
