@@ -14,6 +14,7 @@
 #include "cli/progress_json.hpp"
 #include "cli/progress_plain.hpp"
 #include "cli/progress_tty.hpp"
+#include "core/solve/kept_name.hpp"
 #include "core/sys/fs.hpp"
 
 namespace cobuild::cli {
@@ -178,7 +179,7 @@ class LogFilesOutput final : public ProgressOutput {
       if (std::filesystem::create_directories(directory_, ignored)) {
         remove_oldest(directory_.parent_path());
       }
-      file.path = directory_ / (std::to_string(++count_) + "-" + file_name(file.name) + ".log");
+      file.path = directory_ / (std::to_string(++count_) + "-" + file_name(solve::kept_name(file.name)) + ".log");
     }
     int const fd = ::open(file.path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (fd >= 0) file.fd.emplace(fd);

@@ -12,6 +12,7 @@
 
 #include "core/async/concurrency.hpp"
 #include "core/base/error.hpp"
+#include "core/solve/kept_name.hpp"
 #include "ops/copy_tree.hpp"
 #include "ops/local_source.hpp"
 #include "ops/op_description.hpp"
@@ -240,7 +241,7 @@ class DiffOp final : public solve::Op {
     };
     co_await offload_stoppable(services_.pool, work);
     store::LayerAttributes attributes;
-    attributes.description = vertex_->name;
+    attributes.description = solve::kept_name(vertex_->name);
     co_return co_await services_.store.commit_layer(std::move(layer), std::move(attributes));
   }
 

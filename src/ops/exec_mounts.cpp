@@ -10,6 +10,7 @@
 #include "core/base/assert.hpp"
 #include "core/base/error.hpp"
 #include "core/base/go_quote.hpp"
+#include "core/solve/kept_name.hpp"
 #include "core/store/empty_mounts.hpp"
 #include "core/sys/tree.hpp"
 #include "ops/copy_tree.hpp"
@@ -193,7 +194,7 @@ Task<void> ExecMounts::prepare_caches(solve::StepSink& step) {
     if (may_restore) store::drop_empty_cache_mount(services_.store, id);
     co_await hold(cache, id, step);
     std::string const& destination = cache.first().dest();
-    std::string description = "cached mount " + destination + " from " + vertex_.name;
+    std::string description = "cached mount " + destination + " from " + solve::kept_name(vertex_.name);
     if (id != destination) description += " with id " + go_quote(id);
     std::optional<store::NewLayer> start;
     std::optional<Store::Lock> restoring;
@@ -395,9 +396,11 @@ Task<std::vector<solve::Result>> ExecMounts::take_outputs() {
     if (prepared.mount->mounttype() == pb::CACHE) continue;
     COBUILD_ASSERT(prepared.layer.has_value(), "a mount with an output has a layer");
     store::LayerAttributes attributes;
-    attributes.description = prepared.mount->dest() == kRootMount
-                                 ? vertex_.name
-                                 : "mount " + prepared.mount->dest() + " from exec " + vertex_.name;
+    attributes.description = solve::kept_name(vertex_.name);
+    if (prepared.mount->dest() != kRootMount) {
+      attributes.description =
+          "mount " + prepared.mount->dest() + " from exec " + attributes.description;
+    }
     solve::Result result;
     result.layers = prepared.lowers;
     result.layers.push_back(

@@ -15,6 +15,7 @@
 #include "core/async/concurrency.hpp"
 #include "core/base/error.hpp"
 #include "core/base/timings.hpp"
+#include "core/solve/kept_name.hpp"
 #include "ops/content_hash.hpp"
 #include "ops/copy_history.hpp"
 #include "ops/file_actions.hpp"
@@ -384,7 +385,7 @@ class FileRun {
     };
     co_await offload(services_.pool, close);
     store::LayerAttributes attributes;
-    attributes.description = vertex_.name;
+    attributes.description = solve::kept_name(vertex_.name);
     attributes.amends = edit->amends;
     store::LayerId const layer =
         co_await services_.store.commit_layer(std::move(edit->layer), std::move(attributes));

@@ -219,7 +219,7 @@ Task<fs::path> GitRepositories::open_repository(const GitSurroundings& git, cons
   }
   bool const sha256 = revision.checksum.size() == 64;
   std::string id = "git " + Digest::of(*secret + request.remote + (sha256 ? " sha256" : "")).hex();
-  std::string description = "shared git repo for " + request.remote;
+  std::string description = "shared git repo for " + redact_credentials(request.remote);
   fs::path directory = co_await store_.cache_mount(std::move(id), std::move(description));
   std::error_code error;
   fs::remove(directory / "shallow.lock", error);  // Of a git that was killed.
@@ -384,7 +384,7 @@ Task<store::LayerId> GitRepositories::check_out(GitRequest request, GitRevision 
   co_await offload(pool_, finish);
   store::LayerAttributes attributes;
   attributes.kind = store::RecordKind::kGitCheckout;
-  attributes.description = "git snapshot for " + request.remote + "#" + request.ref;
+  attributes.description = "git snapshot for " + redact_credentials(request.remote) + "#" + request.ref;
   co_return co_await store_.commit_layer(std::move(layer), std::move(attributes));
 }
 

@@ -92,7 +92,15 @@ equal "$(cat "$WORK/out6/x")" busy
 with_login=${WEB/127/x-access-token:secret@127}
 one "ADD $with_login/git/private/main.git /x"
 ok build --timings "$CONTEXT"
-! grep -rq "x-access-token:secret" "$STORE"/caches "$STORE"/store.db* || fail "the password is in the store"
+dockerfile <<DF
+FROM scratch
+ADD $WEB/file.txt /a
+ADD $with_login/file.txt /b
+ADD $with_login/git/private/main.git /x
+DF
+ok build --no-cache --explain "$CONTEXT"
+! grep -rqs "x-access-token:secret" "$STORE" || fail "the password is in the store"
+[ -z "$(find "$STORE" -name '*token-secret*')" ] || fail "the password is in the name of a log"
 
 # Tokens are secrets of the build: for git and for downloads, and in no layer, log or name.
 printf secret >"$WORK/token"

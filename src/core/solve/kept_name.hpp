@@ -1,6 +1,6 @@
 #pragma once
 
-/// Private to core/solve.
+/// Names of steps without what is nobody's business.
 
 #include <algorithm>
 #include <string>
