@@ -182,7 +182,8 @@ Task<void> export_one(const CacheOptions& wanted, const SolvedKeys& keys, Worksp
   ops::SealRequest request = plan.seal;
   request.leave_remote = plan.type != "local";
   ops::CollectedCache const cache = co_await ops::collect_cache(
-      keys.records, {keys.results, plan.all}, std::move(request), workspace.sealer, step);
+      keys.records, {keys.results, plan.all}, std::move(request), *workspace.store, workspace.sealer,
+      step);
   step.status("preparing build cache for export", 0, 0, true);
   if (cache.config.layers.empty()) {
     step.status("skipping cache export for empty result", 0, 0, true);

@@ -94,7 +94,8 @@ Task<oci::ExportImage> make_image(const ExportOptions& options, const BuiltTarge
     request.squash_above.reset();
     std::vector<store::LayerChain> results{target.layers};
     ops::CollectedCache const cache = co_await ops::collect_cache(
-        result.keys.records, {std::move(results), false}, std::move(request), workspace.sealer, step);
+        result.keys.records, {std::move(results), false}, std::move(request), *workspace.store,
+        workspace.sealer, step);
     if (std::string records = ops::make_inline_cache(cache, layers); !records.empty()) {
       image_options.inline_cache = std::move(records);
     }

@@ -83,7 +83,8 @@ std::vector<BlobDigest> blobs_of(const oci::CacheConfig& config, std::size_t lay
 }  // namespace
 
 Task<CollectedCache> collect_cache(std::vector<solve::KeyRecord> records, CacheScope scope,
-                                   SealRequest request, Sealer& sealer, solve::StepSink& step) {
+                                   SealRequest request, store::Store& store, Sealer& sealer,
+                                   solve::StepSink& step) {
   CollectedCache cache;
   LayerTable table(cache);
   std::map<store::LayerChain, std::size_t> sealed;
@@ -97,12 +98,12 @@ Task<CollectedCache> collect_cache(std::vector<solve::KeyRecord> records, CacheS
     if (is_in_scope(record, scope)) {
       store::LayerChain const chain = record.result->layers;
       auto known = sealed.find(chain);
-      if (known == sealed.end()) {
+      if (known == sealed.end() && co_await store.use(chain)) {
         auto const layers = co_await sealer.seal(chain, request, step);
         known = sealed.emplace(chain, table.add(layers)).first;
         ids.insert(chain.begin(), chain.end());
       }
-      out.results.push_back({known->second, record.created_at});
+      if (known != sealed.end()) out.results.push_back({known->second, record.created_at});
     }
     cache.config.records.push_back(std::move(out));
   }
