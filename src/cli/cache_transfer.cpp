@@ -9,9 +9,11 @@
 #include <utility>
 
 #include "cli/cache_plan.hpp"
+#include "cli/head_start.hpp"
 #include "cli/image_push.hpp"
 #include "cli/internal_step.hpp"
 #include "cli/push_options.hpp"
+#include "core/async/cleanup.hpp"
 #include "core/async/concurrency.hpp"
 #include "core/base/error.hpp"
 #include "dockerfile/duration.hpp"
@@ -175,15 +177,16 @@ Task<void> export_objects(const CachePlan& plan, const ops::CollectedCache& cach
   }
 }
 
-Task<void> export_one(const CacheOptions& wanted, const SolvedKeys& keys, Workspace& workspace,
-                      std::map<std::string, std::string>& response, solve::StepSink& step) {
-  CachePlan const plan = parse_cache_plan(wanted, CacheUse::kExport);
+/// `push`: where to, for a registry; what is packed has its `head_start` there.
+Task<void> export_planned(const CachePlan& plan, const PushOptions& push, HeadStart& head_start,
+                          const SolvedKeys& keys, Workspace& workspace,
+                          std::map<std::string, std::string>& response, solve::StepSink& step) {
   step.status("preparing build cache for export", 0, 0, false);
   ops::SealRequest request = plan.seal;
   request.leave_remote = plan.type != "local";
   ops::CollectedCache const cache = co_await ops::collect_cache(
       keys.records, {keys.results, plan.all}, std::move(request), *workspace.store, workspace.sealer,
-      step);
+      step, &head_start);
   step.status("preparing build cache for export", 0, 0, true);
   if (cache.config.layers.empty()) {
     step.status("skipping cache export for empty result", 0, 0, true);
@@ -196,16 +199,25 @@ Task<void> export_one(const CacheOptions& wanted, const SolvedKeys& keys, Worksp
   oci::ExportImage const image =
       ops::make_cache_image(cache, plan.image_manifest, plan.seal.oci_media_types);
   if (plan.type == "registry") {
-    PushOptions push;
-    push.insecure = plan.insecure;
     std::vector<store::LayerChain> chains{cache.chain};
-    co_await push_names({plan.ref}, push, image, std::move(chains), workspace, step);
+    co_await push_names(push.names, push, image, std::move(chains), workspace, step, &head_start);
   } else {
     co_await write_local(plan, image, workspace);
   }
   show_written(image, plan.image_manifest, step);
   response["cache.manifest"] = oci::to_json(
       oci::describe(image.root.media_type, image.root.digest, image.root.text.size()));
+}
+
+Task<void> export_one(const CacheOptions& wanted, const SolvedKeys& keys, Workspace& workspace,
+                      std::map<std::string, std::string>& response, solve::StepSink& step) {
+  CachePlan const plan = parse_cache_plan(wanted, CacheUse::kExport);
+  PushOptions push;
+  push.insecure = plan.insecure;
+  if (plan.type == "registry") push.names.push_back(plan.ref);
+  HeadStart head_start(push, workspace, step);
+  co_await with_cleanup(
+      export_planned(plan, push, head_start, keys, workspace, response, step), head_start.stop());
 }
 
 /// What will be told in the cache's own step, and fail nothing, is no reason to build nothing.

@@ -6,11 +6,13 @@
 
 #include "cli/image_push.hpp"
 #include "core/base/error.hpp"
+#include "oci/export_index.hpp"
+#include "oci/spec/media_type.hpp"
 
 namespace cobuild::cli {
 namespace {
 
-/// Less is sent as soon as it is packed, in one request.
+/// What is smaller is sent once it is packed, in one request, if it is not there.
 constexpr std::uint64_t kLargeBytes = std::uint64_t{16} << 20;
 /// Of a chunk, at least: with many small ones, registries that keep blobs in an object store would
 /// come to have many parts.
@@ -18,8 +20,17 @@ constexpr std::uint64_t kChunkBytes = std::uint64_t{16} << 20;
 /// At most: proxies before registries have limits (Cloudflare's is 100 MB).
 constexpr std::uint64_t kChunkBytesMax = std::uint64_t{64} << 20;
 
+/// What fails is told to those who wait for that layer.
 Task<void> wait(Shared<bool> sending) {
-  static_cast<void>(co_await sending.get());
+  try {
+    static_cast<void>(co_await sending.get());
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::kCancelled) throw;
+  }
+}
+
+Task<std::unique_ptr<oci::BlobReader>> open_whole(const ops::GrowingBlob& blob) {
+  co_return blob.read_from(0);
 }
 
 bool is_same_repository(const oci::Reference& one, const oci::Reference& other) {
@@ -68,38 +79,57 @@ Task<void> HeadStart::stop() {
 }
 
 Task<bool> HeadStart::send(oci::Reference repository, std::shared_ptr<ops::GrowingBlob> blob) {
-  if (co_await blob->wait_for(kLargeBytes) < kLargeBytes || has_failed_) co_return false;
+  std::uint64_t const ready = co_await blob->wait_for(kLargeBytes);
+  if (has_failed_ || (blob->is_over() && !blob->digest())) co_return false;
+  PushTarget const target(workspace_, repository.registry, options_);
+  bool const is_whole = blob->is_over();
+  bool is_there = false;
   try {
-    PushTarget const target(workspace_, repository.registry, options_);
-    auto const push = co_await target.client().begin_blob(repository);
-    if (co_await send_chunks(*push, *blob)) {
-      note_pushed(workspace_, repository, *blob->digest());
-      co_return true;
-    }
-    co_await push->cancel();
+    is_there = is_whole ? co_await send_whole(target.client(), repository, *blob, ready)
+                        : co_await send_chunks(target.client(), repository, *blob);
   } catch (const Error& error) {
     if (error.kind() == ErrorKind::kCancelled) throw;
     has_failed_ = true;
+    if (is_whole) throw;  // It has been tried as often as a push would.
     step_.log(2, "left to the push: " + std::string(error.what()) + "\n");
   }
-  co_return false;
+  if (is_there) note_pushed(workspace_, repository, *blob->digest());
+  co_return is_there;
 }
 
-Task<bool> HeadStart::send_chunks(oci::BlobPush& push, ops::GrowingBlob& blob) {
+Task<bool> HeadStart::send_whole(oci::ContentTarget& target, oci::Reference repository,
+                                 const ops::GrowingBlob& blob, std::uint64_t size) {
+  std::string const status = "sending layer: " + blob.description();
+  step_.status(status, 0, static_cast<std::int64_t>(size), false);
+  oci::OpenBlob open = [&blob] { return open_whole(blob); };
+  std::vector<std::string> nowhere;
+  co_await target.push_blob(std::move(repository),
+                            oci::describe(std::string(oci::kOciLayerGzip), *blob.digest(), size),
+                            std::move(open), std::move(nowhere));
+  step_.status(status, static_cast<std::int64_t>(size), static_cast<std::int64_t>(size), true);
+  co_return true;
+}
+
+Task<bool> HeadStart::send_chunks(oci::ContentTarget& target, oci::Reference repository,
+                                  ops::GrowingBlob& blob) {
+  auto const push = co_await target.begin_blob(std::move(repository));
   std::string const status = "sending layer: " + blob.description();
   std::uint64_t sent = 0;
   for (bool is_whole = false; !is_whole;) {
     std::uint64_t const ready = co_await blob.wait_for(sent + kChunkBytes);
-    if (blob.is_over() && !blob.digest()) co_return false;
+    if (blob.is_over() && !blob.digest()) {
+      co_await push->cancel();
+      co_return false;
+    }
     std::uint64_t const length = std::min(ready - sent, kChunkBytesMax);
     is_whole = blob.is_over() && sent + length == ready;
     if (length == 0) continue;
     auto const reader = blob.read_from(sent);
-    co_await push.append(*reader, length);
+    co_await push->append(*reader, length);
     sent += length;
     step_.status(status, static_cast<std::int64_t>(sent), 0, false);
   }
-  co_await push.finish(*blob.digest());
+  co_await push->finish(*blob.digest());
   step_.status(status, static_cast<std::int64_t>(sent), static_cast<std::int64_t>(sent), true);
   co_return true;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
-/// Large layers sent to registries while they are packed for the image that will be pushed there.
+/// Layers sent to registries while others, and large ones themselves, are still packed for the image
+/// or cache that will be pushed there.
 
 #include <list>
 #include <memory>
@@ -19,9 +20,9 @@
 
 namespace cobuild::cli {
 
-/// Each layer goes to each repository among the names once, in chunks as they become ready. What
-/// fails is left to the push, which fails again and says why, or does not. Lives on the loop; stop()
-/// must have returned before it goes.
+/// Each layer goes to each repository among the names once, large ones in chunks as they become
+/// ready. A large one that fails is left to the push, which fails again and says why, or does not.
+/// Lives on the loop; stop() must have returned before it goes.
 class HeadStart final : public ops::PackWatcher {
  public:
   /// Shows on `step` what it does. What is passed by reference outlives this.
@@ -30,7 +31,7 @@ class HeadStart final : public ops::PackWatcher {
   void begun(std::shared_ptr<ops::GrowingBlob> blob) override;
 
   /// Whether the repository of `name` has the blob, once it is known; false for one that was not
-  /// sent, and for one of which sending failed. Cancelled with the caller.
+  /// sent, or is left to the push. Cancelled with the caller. \throws Error.
   Task<bool> wait_for(oci::Reference name, BlobDigest digest);
 
   /// Gives up what is on its way. Waits for that.
@@ -44,7 +45,10 @@ class HeadStart final : public ops::PackWatcher {
   };
 
   Task<bool> send(oci::Reference repository, std::shared_ptr<ops::GrowingBlob> blob);
-  Task<bool> send_chunks(oci::BlobPush& push, ops::GrowingBlob& blob);
+  Task<bool> send_whole(oci::ContentTarget& target, oci::Reference repository,
+                        const ops::GrowingBlob& blob, std::uint64_t size);
+  Task<bool> send_chunks(oci::ContentTarget& target, oci::Reference repository,
+                         ops::GrowingBlob& blob);
 
   const PushOptions& options_;
   Workspace& workspace_;

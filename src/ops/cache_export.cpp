@@ -84,7 +84,7 @@ std::vector<BlobDigest> blobs_of(const oci::CacheConfig& config, std::size_t lay
 
 Task<CollectedCache> collect_cache(std::vector<solve::KeyRecord> records, CacheScope scope,
                                    SealRequest request, store::Store& store, Sealer& sealer,
-                                   solve::StepSink& step) {
+                                   solve::StepSink& step, PackWatcher* watcher) {
   CollectedCache cache;
   LayerTable table(cache);
   std::map<store::LayerChain, std::size_t> sealed;
@@ -99,7 +99,7 @@ Task<CollectedCache> collect_cache(std::vector<solve::KeyRecord> records, CacheS
       store::LayerChain const chain = record.result->layers;
       auto known = sealed.find(chain);
       if (known == sealed.end() && co_await store.use(chain)) {
-        auto const layers = co_await sealer.seal(chain, request, step);
+        auto const layers = co_await sealer.seal(chain, request, step, watcher);
         known = sealed.emplace(chain, table.add(layers)).first;
         ids.insert(chain.begin(), chain.end());
       }

@@ -60,10 +60,11 @@ struct CacheScope {
 
 /// Seals the results among `records` that are in scope, all records staying as links between them.
 /// Results that nobody needed and that are gone meanwhile are left out: others may tidy `store`.
-/// What is passed by reference outlives the call. \throws Error what sealing throws.
+/// `watcher`: as for Sealer::seal. What is passed by reference outlives the call. \throws Error what
+/// sealing throws.
 Task<CollectedCache> collect_cache(std::vector<solve::KeyRecord> records, CacheScope scope,
                                    SealRequest request, store::Store& store, Sealer& sealer,
-                                   solve::StepSink& step);
+                                   solve::StepSink& step, PackWatcher* watcher = nullptr);
 
 /// As something that can be pushed, or written to a layout: a manifest with the config as its image
 /// config, or an index that lists both.

@@ -79,6 +79,24 @@ for name in team/large:1 team/large:2 other/large:1; do
 done
 begun() { grep -cE "\"POST /v2/$1/blobs/uploads/ HTTP/1.1\" 202" "$WORK/registry.log"; }
 equal "$(begun team/large) $(begun other/large)" "2 2"  # the layer and the config
+# What is packed for a cache is sent meanwhile, too, and so are small layers; a registry that is gone is told of once.
+printf 'FROM scratch\nCOPY data /\nCOPY Dockerfile /\n' >"$WORK/large/Dockerfile"
+STORE=$WORK/store-large
+ok build "${flags[@]}" --cache-to "type=registry,ref=$REGISTRY/team/large-cache:1,mode=max" "$WORK/large"
+says "sending layer: [1/2] COPY data /"
+says "sending layer: [2/2] COPY Dockerfile /"
+matches 'pushing layers( [0-9]+\.[0-9]s)? done$'
+equal "$(begun team/large-cache)" 3
+STORE=$WORK/store-large2
+ok build "${flags[@]}" --cache-from "$REGISTRY/team/large-cache:1" "$WORK/large"
+all_cached
+STORE=$WORK/store-large3
+status=0
+build --insecure-registry 127.0.0.1:1 --registry-timeout 1 --push -t 127.0.0.1:1/none:1 "$WORK/large" >"$OUT" 2>"$ERR" </dev/null || status=$?
+equal "$status" 3
+one_error
+says "failed to push 127.0.0.1:1/none:1"
+STORE=$WORK/store
 rm -r "$WORK/large" "$WORK/pulled-large"
 
 # For an archive, in two forms. Files and nothing at all need no blobs.

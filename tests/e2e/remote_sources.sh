@@ -99,6 +99,8 @@ ADD $with_login/file.txt /b
 ADD $with_login/git/private/main.git /x
 DF
 ok build --no-cache --explain "$CONTEXT"
+says_not "x-access-token:secret"
+says "ADD ${with_login/x-access-token:secret/xxxxx:xxxxx}/file.txt /b"
 ! grep -rqs "x-access-token:secret" "$STORE" || fail "the password is in the store"
 [ -z "$(find "$STORE" -name '*token-secret*')" ] || fail "the password is in the name of a log"
 

@@ -10,7 +10,7 @@
 
 namespace cobuild::solve {
 
-/// The name of a step as it may be kept: without users and passwords of the addresses in it.
+/// The name of a step as it may be kept and shown: without users and passwords of the addresses in it.
 [[nodiscard]] inline std::string kept_name(std::string_view name) {
   std::string kept;
   for (std::size_t begin = 0; begin < name.size();) {

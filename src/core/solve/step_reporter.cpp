@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "core/solve/kept_name.hpp"
+
 namespace cobuild::solve {
 
 StepReporter::StepReporter(progress::Sink& sink, std::shared_ptr<const llb::Vertex> vertex,
@@ -9,7 +11,7 @@ StepReporter::StepReporter(progress::Sink& sink, std::shared_ptr<const llb::Vert
     : sink_(sink),
       vertex_{.digest = vertex->digest.digest(),
               .inputs = {},
-              .name = vertex->name,
+              .name = kept_name(vertex->name),
               .cached = false,
               .started = {},
               .completed = {},
