@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/base/error.hpp"
+#include "core/sys/file_io.hpp"
 #include "core/sys/tree.hpp"
 #include "oci/export_platform.hpp"
 #include "oci/export_tree.hpp"
@@ -195,8 +196,7 @@ class DirectoryExport {
     std::optional<struct stat> const old = stat_at(target, name.c_str());
     if (old && S_ISDIR(old->st_mode)) remove_tree_at(target, name);
     if (!old) will_make(path);
-    std::string const temporary =
-        ".tmp." + std::to_string(::getpid()) + "." + std::to_string(++counter_);
+    std::string const temporary = ".tmp." + unique_ + "." + std::to_string(++counter_);
     try {
       if (!write_hard_link(target, temporary, path, status)) {
         write_new(source, target, name, temporary, path, status);
@@ -322,6 +322,7 @@ class DirectoryExport {
   UniqueFd root_;                                               ///< Of the destination.
   std::map<std::pair<dev_t, ino_t>, std::string> first_names_;  ///< Of files with several.
   std::uint64_t written_ = 0;
+  std::string const unique_ = random_name();
   unsigned counter_ = 0;
 };
 

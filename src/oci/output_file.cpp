@@ -4,18 +4,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
 #include <string>
 
 #include "core/sys/file_io.hpp"
 
 namespace cobuild::oci {
-
-namespace {
-/// Files that a killed process left under names we would choose.
-constexpr int kNamesMax = 100;
-}  // namespace
 
 Error write_error(int errno_value, std::string_view what) {
   std::string const text = "write " + std::string(what);
@@ -52,21 +46,15 @@ OutputFile::OutputFile(const std::filesystem::path& path, unsigned mode)
     return;
   }
   // Not mkstemp, which makes mode 0600 of every mode, and asking for the umask changes it.
-  static std::atomic<unsigned> counter = 0;
-  for (int tries = 0; tries < kNamesMax; ++tries) {
-    temporary_ = path_;
-    temporary_ += ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(++counter);
-    int const fd = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-    if (fd >= 0) {
-      fd_ = UniqueFd(fd);
-      if (exists) ::fchmod(fd, status.st_mode & 07777);
-      return;
-    }
-    if (errno != EEXIST) break;
+  temporary_ = path_;
+  temporary_ += ".tmp-" + random_name();
+  fd_ = UniqueFd(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
+  if (!fd_) {
+    int const error = errno;
+    temporary_.clear();
+    throw Error::from_errno(error, "create " + path_.string());
   }
-  int const error = errno;
-  temporary_.clear();
-  throw Error::from_errno(error, "create " + path_.string());
+  if (exists) ::fchmod(fd_.get(), status.st_mode & 07777);
 }
 
 OutputFile::~OutputFile() {

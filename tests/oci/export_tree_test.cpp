@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <sstream>
 #include <string>
@@ -222,6 +223,20 @@ TEST_F(TreeExport, NothingIsAnEmptyArchive) {
   fs::path const path = scratch_.path() / "out.tar";
   write_tree_archive({{.root = "", .platform = ""}}, {}, path);
   EXPECT_EQ(read_text(path), std::string(1024, '\0'));
+}
+
+/// In a container, processes have the same ID again and again, and some are killed.
+TEST_F(TreeExport, WhatKilledProcessesLeftIsInNobodysWay) {
+  std::string const id = std::to_string(::getpid());
+  fs::create_directories(out_);
+  for (int i = 1; i <= 150; ++i) {
+    write_text(out_ / (".tmp." + id + "." + std::to_string(i)), "left");
+    write_text(scratch_.path() / ("out.tar.tmp-" + id + "-" + std::to_string(i)), "left");
+  }
+  to_directory();
+  EXPECT_EQ(read_text(out_ / "a"), "contents");
+  write_tree_archive({{.root = "", .platform = ""}}, {}, scratch_.path() / "out.tar");
+  EXPECT_TRUE(fs::exists(scratch_.path() / "out.tar"));
 }
 
 TEST(LinkBelow, Table) {

@@ -2,32 +2,18 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <utility>
 
 #include "core/base/error.hpp"
+#include "core/sys/file_io.hpp"
 #include "core/sys/tree.hpp"
 
 namespace cobuild::store {
 namespace {
-
-std::string random_name() {
-  std::array<unsigned char, 8> bytes{};
-  if (::getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) {
-    throw Error::from_errno(errno, "get random bytes");
-  }
-  std::string name;
-  for (unsigned char const byte : bytes) {
-    name += "0123456789abcdef"[byte >> 4U];
-    name += "0123456789abcdef"[byte & 15U];
-  }
-  return name;
-}
 
 UniqueFd lock_directory(const std::filesystem::path& directory, int how) {
   UniqueFd fd = open_file(directory, O_RDONLY | O_DIRECTORY);

@@ -1,11 +1,13 @@
 #include "core/sys/file_io.hpp"
 
 #include <fcntl.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdint>
 #include <system_error>
@@ -91,9 +93,22 @@ std::filesystem::path follow_links(std::filesystem::path path) {
   return path;
 }
 
+std::string random_name() {
+  std::array<unsigned char, 8> bytes{};
+  if (::getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) {
+    throw Error::from_errno(errno, "get random bytes");
+  }
+  std::string name;
+  for (unsigned char const byte : bytes) {
+    name += "0123456789abcdef"[byte >> 4U];
+    name += "0123456789abcdef"[byte & 15U];
+  }
+  return name;
+}
+
 void replace_file(const std::filesystem::path& name, const std::string& text) {
   std::filesystem::path const path = follow_links(name);
-  std::string const temporary = path.string() + ".tmp" + std::to_string(::getpid());
+  std::string const temporary = path.string() + ".tmp-" + random_name();
   try {
     UniqueFd file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
     if (!file) throw Error::from_errno(errno, "create " + name.string());

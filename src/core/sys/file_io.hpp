@@ -25,6 +25,10 @@ namespace cobuild {
 /// What cannot be followed is left as it is. Blocking.
 [[nodiscard]] std::filesystem::path follow_links(std::filesystem::path path);
 
+/// 16 hex digits that nobody else has chosen: of names that must not meet those of other processes. A
+/// process ID would not do, which in a container is always the same. \throws Error kInternal.
+[[nodiscard]] std::string random_name();
+
 /// Writes `text` to `path`, whole or not at all: a temporary name in the same directory, renamed. A
 /// symlink stays, and so does the mode of a file that is there; a new one's is 0666 less the umask.
 /// Blocking. \throws Error naming the path.
