@@ -114,14 +114,16 @@ Task<bool> HeadStart::send_chunks(oci::ContentTarget& target, oci::Reference rep
                                   ops::GrowingBlob& blob) {
   auto const push = co_await target.begin_blob(std::move(repository));
   std::string const status = "sending layer: " + blob.description();
+  std::uint64_t const length_min = std::max(kChunkBytes, push->length_min());
+  std::uint64_t const length_max = std::max(kChunkBytesMax, push->length_min());
   std::uint64_t sent = 0;
   for (bool is_whole = false; !is_whole;) {
-    std::uint64_t const ready = co_await blob.wait_for(sent + kChunkBytes);
+    std::uint64_t const ready = co_await blob.wait_for(sent + length_min);
     if (blob.is_over() && !blob.digest()) {
       co_await push->cancel();
       co_return false;
     }
-    std::uint64_t const length = std::min(ready - sent, kChunkBytesMax);
+    std::uint64_t const length = std::min(ready - sent, length_max);
     is_whole = blob.is_over() && sent + length == ready;
     if (length == 0) continue;
     auto const reader = blob.read_from(sent);

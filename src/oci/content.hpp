@@ -91,6 +91,9 @@ class BlobPush {
  public:
   virtual ~BlobPush() = default;
 
+  /// All but the last call of append() must send at least so many bytes. 0: any number will do.
+  [[nodiscard]] virtual std::uint64_t length_min() const noexcept = 0;
+
   /// Sends the next `length` bytes, at least one, of `reader`, which outlives the returned task.
   /// \throws Error; after that nothing more can be sent.
   virtual Task<void> append(BlobReader& reader, std::uint64_t length) = 0;

@@ -59,11 +59,14 @@ class Upload {
 /// A blob that is sent while it is still being made.
 class GrowingUpload final : public oci::BlobPush {
  public:
-  /// Begins. `session` outlives what it returns. 	hrows Error.
+  /// Begins. `session` outlives what it returns. \throws Error.
   [[nodiscard]] static Task<std::unique_ptr<oci::BlobPush>> begin(Session& session, Endpoint endpoint);
 
   explicit GrowingUpload(UploadSession upload) : upload_(std::move(upload)) {}
 
+  [[nodiscard]] std::uint64_t length_min() const noexcept override {
+    return upload_.chunk_bytes_min();
+  }
   Task<void> append(oci::BlobReader& reader, std::uint64_t length) override;
   Task<void> finish(BlobDigest digest) override;
   Task<void> cancel() override;

@@ -217,6 +217,18 @@ TEST(GrowingUpload, RefusalsAreFinal) {
   run_world(refused_growth);
 }
 
+Task<void> wants_long_chunks(World& world) {
+  auto const repository = oci::Reference::parse(world.here.authority() + "/a");
+  auto const any = co_await world.client().begin_blob(repository);
+  EXPECT_EQ(any->length_min(), 0U);
+  world.here.want_chunks_of(1'500'000);
+  auto const some = co_await world.client().begin_blob(repository);
+  EXPECT_EQ(some->length_min(), 1'500'000U);
+}
+TEST(GrowingUpload, TellsHowLongChunksMustBe) {
+  run_world(wants_long_chunks);
+}
+
 Task<void> given_up(World& world) {
   auto const blob = co_await world.client().begin_blob(oci::Reference::parse(world.here.authority() + "/a"));
   co_await append(*blob, "some");
