@@ -298,10 +298,13 @@ Task<void> export_tree(const OutputOptions& output, const ExportOptions& options
   tree_options.split_platforms = options.platform_split.value_or(result.is_multi_platform);
   if (output.type == "tar") tree_options.split_platforms = result.is_multi_platform;  // F10.93
   auto write_trees = [&](const std::vector<oci::ExportTree>& trees) {
-    LimitedWriting const limited(workspace.output_rights);
     if (output.type == "local") {
-      oci::write_tree_directory(trees, tree_options, output.destination);
-    } else if (output.to_stdout()) {
+      // Whether this directory may be written to was asked before. What is in it is replaced, also
+      // what belongs to the user's subordinate ids: containers leave such files.
+      return oci::write_tree_directory(trees, tree_options, output.destination);
+    }
+    LimitedWriting const limited(workspace.output_rights);
+    if (output.to_stdout()) {
       oci::write_tree_archive(trees, tree_options, STDOUT_FILENO);
     } else {
       oci::write_tree_archive(trees, tree_options, std::filesystem::path(output.destination));

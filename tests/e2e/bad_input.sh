@@ -136,9 +136,16 @@ DF
   chmod 555 "$WORK/open/d"
   for twice in 1 2; do ok build -o "type=local,dest=$WORK/open" "$CONTEXT"; done
   equal "$(stat -c %a "$WORK/open/d" "$WORK/open/d/f" "$WORK/open/d/locked" | xargs)" "555 0 0"
+  # What a container left there, with an owner of its own, is replaced or deleted like any other file.
+  mkdir "$WORK/foreign"
+  unshare --map-root-user --map-auto sh -c "mkdir -p '$WORK/foreign/d' '$WORK/foreign/bin' '$WORK/foreign/extra' &&
+    touch '$WORK/foreign/d/f' '$WORK/foreign/extra/f' && chown -R 1000 '$WORK'/foreign/*"
+  ok build -o "type=local,mode=delete,dest=$WORK/foreign" "$CONTEXT"
+  equal "$(stat -c %u:%a "$WORK/foreign/d" "$WORK/foreign/d/f" | xargs)" "$(id -u):555 $(id -u):0"
+  absent "$WORK/foreign/extra"
   ok build -o "type=tar,dest=$WORK/readable.tar" "$CONTEXT"
   equal "$(tar -xOf "$WORK/readable.tar" d/f)" y
-  chmod -R u+rwX "$WORK/open" "$WORK/locked"
+  chmod -R u+rwX "$WORK/open" "$WORK/foreign" "$WORK/locked"
   cp "$WORK/before" "$CONTEXT/Dockerfile"
 fi
 
