@@ -367,6 +367,9 @@ Task<void> LayerFetcher::download(store::LayerBlob blob, Unpacking* unpacking,
   for (auto origin = origins.begin();;) {
     std::optional<Error> failure;
     try {
+      if (auto const known = out_of_reach_.find(*origin); known != out_of_reach_.end()) {
+        throw known->second;
+      }
       oci::ResumePoint resume;
       if (offset > 0) co_await replay(pool_, file.fd(), offset, applier(), &resume.hash);
       resume.offset = static_cast<std::uint64_t>(offset);
@@ -377,6 +380,7 @@ Task<void> LayerFetcher::download(store::LayerBlob blob, Unpacking* unpacking,
       break;
     } catch (const Error& e) {
       if (!may_do_elsewhere(e, store_)) throw;
+      if (!is_about_the_bytes(e)) out_of_reach_.insert_or_assign(*origin, e);
       failure = e;
     }
     // What an earlier build left may be what is wrong, and this must not be left to a later one. Of a

@@ -16,6 +16,7 @@
 #include "core/async/shared.hpp"
 #include "core/async/task.hpp"
 #include "core/base/digest.hpp"
+#include "core/base/error.hpp"
 #include "core/store/store.hpp"
 #include "ops/image_resolver.hpp"
 #include "ops/layer_files.hpp"
@@ -26,7 +27,8 @@ namespace cobuild::ops {
 /// Fetches each layer once in a build, and, by the store's locks, once on a machine. A download is one
 /// stream: socket, blob file and unpacked files at the same time, resumed where an earlier one broke.
 /// What came damaged is fetched once more, and then from the blob's other sources; so is what is not
-/// there or out of reach. A layer that none of its blobs makes is lost.
+/// there or out of reach; a source that was out of reach is not waited for again. A layer that none of
+/// its blobs makes is lost.
 class LayerFetcher final : public LayerFiles {
  public:
   /// What is passed by reference must outlive this.
@@ -83,6 +85,8 @@ class LayerFetcher final : public LayerFiles {
   Semaphore streams_;
   std::map<store::LayerId, Job> jobs_;
   std::map<store::LayerId, std::string> lost_;  ///< What was tried.
+  /// Sources that were, and why: each layer of theirs would wait as long, and each step after it.
+  std::map<std::string, Error> out_of_reach_;
 };
 
 }  // namespace cobuild::ops

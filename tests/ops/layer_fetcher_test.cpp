@@ -73,11 +73,11 @@ class LoggedStep final : public solve::StepSink {
 
 class LayerFetching : public test::OpsTest {
  protected:
-  /// A layer with one file, as a blob that the repositories `sources` have.
-  store::LayerId remote_layer(std::vector<std::string> origins) {
+  /// A layer with one file of `letter`, as a blob that the repositories `sources` have.
+  store::LayerId remote_layer(std::vector<std::string> origins, char letter = 'x') {
     std::filesystem::path const made = directory.path() / "made";
-    test::put_text(made / "file", std::string(300000, 'x'));
-    UniqueFd const file = open_file(directory.path() / "blob", O_RDWR | O_CREAT, 0600);
+    test::put_text(made / "file", std::string(300000, letter));
+    UniqueFd const file = open_file(directory.path() / "blob", O_RDWR | O_CREAT | O_TRUNC, 0600);
     oci::SealedLayer const sealed = oci::seal_layer({made}, {}, {}, file.get());
     bytes = test::read_text(directory.path() / "blob");
     damaged = bytes;
@@ -88,7 +88,7 @@ class LayerFetching : public test::OpsTest {
     attributes.blob = store::LayerBlob{sealed.blob_digest, static_cast<std::int64_t>(bytes.size()),
                                        "application/vnd.oci.image.layer.v1.tar+gzip", std::move(origins), false};
     return process.run(process.store().add_remote_layer(
-        ChainId(Digest::of(std::string_view("chain"))), std::move(attributes)));
+        ChainId(Digest::of(std::string_view(&letter, 1))), std::move(attributes)));
   }
 
   [[nodiscard]] std::size_t text_length(store::LayerId id) {
@@ -173,6 +173,16 @@ TEST_F(LayerFetching, ALayerOutOfReachIsLostAndItsRestIsKept) {
   EXPECT_EQ(error_of(id), "no way to a");
   EXPECT_TRUE(fetcher.is_lost(id));
   EXPECT_TRUE(has_rest());
+}
+
+TEST_F(LayerFetching, WhatIsOutOfReachIsNotWaitedForAgain) {
+  store::LayerId const first = remote_layer({"registry.example/a"}, 'x');
+  store::LayerId const second = remote_layer({"registry.example/a", "registry.example/b"}, 'y');
+  registry.scripts["a"] = {std::string(kOutOfReach)};
+  registry.scripts["b"] = {bytes};
+  EXPECT_EQ(error_of(first), "no way to a");
+  EXPECT_EQ(text_length(second), 300000U);
+  EXPECT_THAT(registry.asked, ElementsAre("a from 0", "b from 0"));
 }
 
 TEST_F(LayerFetching, ABlobAloneIsFetchedAnewToo) {
