@@ -16,6 +16,7 @@
 #include "core/async/cleanup.hpp"
 #include "core/async/concurrency.hpp"
 #include "core/base/error.hpp"
+#include "core/sys/write_rights.hpp"
 #include "dockerfile/duration.hpp"
 #include "oci/export_image.hpp"
 #include "oci/export_index.hpp"
@@ -123,6 +124,7 @@ Task<void> write_local(const CachePlan& plan, oci::ExportImage image, Workspace&
   image.descriptor_annotations["org.opencontainers.image.ref.name"] = plan.tag;
   store::Store& store = *workspace.store;
   auto write = [&] {
+    LimitedWriting const limited(workspace.output_rights);
     oci::write_image_layout(
         image, [&store](const BlobDigest& digest) { return open_file(store.blob_path(digest), O_RDONLY); },
         plan.directory);

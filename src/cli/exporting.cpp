@@ -71,7 +71,10 @@ Task<oci::ExportImage> make_image(const ExportOptions& options, const BuiltTarge
   } else if (options.rewrite_timestamp) {
     step.warn("rewrite-timestamp is specified, but no source-date-epoch was found");
   }
-  if (request.mtime_max) step.status(rewrite_status(*epoch), 0, 0, false);
+  if (request.mtime_max) {
+    step.status(rewrite_status(*epoch), 0, 0, false);
+    watcher = nullptr;  // Layers that come out the same each time are asked for, not just sent.
+  }
   auto layers = co_await workspace.sealer.seal(target.layers, request, step, watcher);
   if (request.mtime_max) step.status(rewrite_status(*epoch), 0, 0, true);
   if (!options.prefer_nondistributable) {

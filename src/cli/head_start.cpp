@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <utility>
 
-#include "cli/image_push.hpp"
+#include "core/async/context.hpp"
 #include "core/base/error.hpp"
 #include "oci/export_index.hpp"
 #include "oci/spec/media_type.hpp"
@@ -48,16 +48,19 @@ HeadStart::HeadStart(const PushOptions& options, Workspace& workspace, solve::St
     oci::Reference repository = oci::Reference::parse(name);
     repository.tag.reset();
     repository.digest.reset();
-    auto const same = [&](const oci::Reference& other) { return is_same_repository(repository, other); };
-    if (std::ranges::none_of(repositories_, same)) repositories_.push_back(std::move(repository));
+    auto const same = [&](const Repository& other) {
+      return is_same_repository(repository, other.name);
+    };
+    if (std::ranges::any_of(repositories_, same)) continue;
+    repositories_.push_back({std::move(repository), nullptr});
   }
 }
 
 void HeadStart::begun(std::shared_ptr<ops::GrowingBlob> blob) {
-  for (const oci::Reference& repository : repositories_) {
-    auto compute = [this, repository, blob] { return send(repository, blob); };
+  for (Repository& repository : repositories_) {
+    auto compute = [this, &repository, blob] { return send(repository, blob); };
     Shared<bool> const done(workspace_.runtime.loop().get_executor(), compute);
-    sendings_.push_back({repository, blob, done});
+    sendings_.push_back({repository.name, blob, done});
     group_.spawn(wait(done));
   }
 }
@@ -74,26 +77,30 @@ Task<void> HeadStart::stop() {
   group_.cancel();
   try {
     co_await group_.join();
-  } catch (const boost::system::system_error&) {  // what was asked for
+  } catch (...) {
+    if (!is_cancellation(std::current_exception())) throw;  // else it is what was asked for
   }
 }
 
-Task<bool> HeadStart::send(oci::Reference repository, std::shared_ptr<ops::GrowingBlob> blob) {
+Task<bool> HeadStart::send(Repository& repository, std::shared_ptr<ops::GrowingBlob> blob) {
   std::uint64_t const ready = co_await blob->wait_for(kLargeBytes);
   if (has_failed_ || (blob->is_over() && !blob->digest())) co_return false;
-  PushTarget const target(workspace_, repository.registry, options_);
+  if (!repository.target) {
+    repository.target = std::make_unique<PushTarget>(workspace_, repository.name.registry, options_);
+  }
+  oci::ContentTarget& target = repository.target->client();
   bool const is_whole = blob->is_over();
   bool is_there = false;
   try {
-    is_there = is_whole ? co_await send_whole(target.client(), repository, *blob, ready)
-                        : co_await send_chunks(target.client(), repository, *blob);
+    is_there = is_whole ? co_await send_whole(target, repository.name, *blob, ready)
+                        : co_await send_chunks(target, repository.name, *blob);
   } catch (const Error& error) {
     if (error.kind() == ErrorKind::kCancelled) throw;
     has_failed_ = true;
     if (is_whole) throw;  // It has been tried as often as a push would.
     step_.log(2, "left to the push: " + std::string(error.what()) + "\n");
   }
-  if (is_there) note_pushed(workspace_, repository, *blob->digest());
+  if (is_there) note_pushed(workspace_, repository.name, *blob->digest());
   co_return is_there;
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/image_push.hpp"
 #include "cli/push_options.hpp"
 #include "cli/workspace.hpp"
 #include "core/async/shared.hpp"
@@ -38,13 +39,17 @@ class HeadStart final : public ops::PackWatcher {
   Task<void> stop();
 
  private:
+  struct Repository {
+    oci::Reference name;
+    std::unique_ptr<PushTarget> target;  ///< Made when first needed.
+  };
   struct Sending {
     oci::Reference repository;
     std::shared_ptr<ops::GrowingBlob> blob;
     Shared<bool> done;
   };
 
-  Task<bool> send(oci::Reference repository, std::shared_ptr<ops::GrowingBlob> blob);
+  Task<bool> send(Repository& repository, std::shared_ptr<ops::GrowingBlob> blob);
   Task<bool> send_whole(oci::ContentTarget& target, oci::Reference repository,
                         const ops::GrowingBlob& blob, std::uint64_t size);
   Task<bool> send_chunks(oci::ContentTarget& target, oci::Reference repository,
@@ -53,7 +58,7 @@ class HeadStart final : public ops::PackWatcher {
   const PushOptions& options_;
   Workspace& workspace_;
   solve::StepSink& step_;
-  std::vector<oci::Reference> repositories_;
+  std::vector<Repository> repositories_;
   std::list<Sending> sendings_;
   bool has_failed_ = false;  ///< The others are left to the push, too.
   TaskGroup group_;

@@ -28,6 +28,18 @@ class HashingSink final : public BlobSink {
   std::uint64_t bytes_;
 };
 
+/// \throws Error kCorrupt when what was read at `place` is not the blob.
+void check(HashingSink& read, const Descriptor& blob, const std::string& place) {
+  if (read.bytes() != blob.size) {
+    throw Error(ErrorKind::kCorrupt, place + " has " + std::to_string(read.bytes()) +
+                                         " bytes, and the cache says " + std::to_string(blob.size));
+  }
+  BlobDigest const got = read.finish();
+  if (got != blob.digest) {
+    throw Error(ErrorKind::kCorrupt, place + " has the digest " + got.to_string());
+  }
+}
+
 }  // namespace
 
 ObjectSource::ObjectSource(std::shared_ptr<ObjectStore> store, std::string blobs_prefix)
@@ -49,18 +61,15 @@ Task<void> ObjectSource::fetch_blob(Reference, Descriptor blob, BlobSink& sink,
   BlobDigest const object = is_packed ? known->second.pack.digest : blob.digest;
   std::uint64_t const begin = is_packed ? known->second.pack.offset : 0;
   std::string const place = is_packed ? "its part of the pack " + object.to_string() : "its object";
-  if (is_packed) known->second.is_suspect = true;
   HashingSink hashing(sink, std::move(resume));
-  co_await store_->read(blobs_prefix_ + object.to_string(), begin + offset, blob.size - offset,
-                        hashing);
-  if (hashing.bytes() != blob.size) {
-    throw Error(ErrorKind::kCorrupt, name + ": " + place + " has " +
-                                         std::to_string(hashing.bytes()) +
-                                         " bytes, and the cache says " + std::to_string(blob.size));
-  }
-  BlobDigest const got = hashing.finish();
-  if (got != blob.digest) {
-    throw Error(ErrorKind::kCorrupt, name + ": " + place + " has the digest " + got.to_string());
+  try {
+    co_await store_->read(blobs_prefix_ + object.to_string(), begin + offset, blob.size - offset,
+                          hashing);
+    check(hashing, blob, name + ": " + place);
+  } catch (const Error& error) {
+    bool const is_wrong = error.kind() == ErrorKind::kCorrupt || error.kind() == ErrorKind::kNotFound;
+    if (is_packed && is_wrong) known->second.is_suspect = true;
+    throw;
   }
   if (is_packed) known->second.is_suspect = false;
 }

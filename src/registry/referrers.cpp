@@ -1,6 +1,7 @@
 #include "registry/referrers.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <set>
 #include <string_view>
 #include <utility>
@@ -17,6 +18,7 @@ constexpr std::size_t kPagesMax = 100;
 constexpr std::size_t kListBytesMax = 16 * 1024 * 1024;  ///< All pages together.
 /// Times that an index is read and written again because somebody else has changed it meanwhile.
 constexpr int kUpdatesMax = 30;
+constexpr std::chrono::milliseconds kUpdatePause{200};
 
 /// An index that a registry has given.
 struct Page {
@@ -114,6 +116,8 @@ Task<void> update_fallback(Session& session, Endpoint endpoint, Referrer referre
     FoundPage page = co_await get_page(session, endpoint, url, scope);
     // Also after writing: who wrote at the same time may have known nothing of ours.
     if (page && has(page->index, referrer.descriptor.digest)) co_return;
+    // What is read may be older than what was written last.
+    if (count > 0) co_await session.options().environment.sleep(kUpdatePause);
     oci::Index index;
     index.media_type = oci::kOciIndex;
     if (page) index = std::move(page->index);
