@@ -80,6 +80,40 @@ std::vector<BlobDigest> blobs_of(const oci::CacheConfig& config, std::size_t lay
   return blobs;
 }
 
+/// Leaves out the records from which no link leads to a result. BuildKit reads the caches of an
+/// index's images side by side and takes a record from any that has it, also if only another one
+/// has its result.
+void drop_leading_nowhere(std::vector<oci::CacheRecord>& records) {
+  std::vector<bool> leads(records.size());
+  std::vector<std::size_t> path;
+  auto const visit = [&](std::size_t at) {
+    if (!leads[at]) path.push_back(at);
+    leads[at] = true;
+  };
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    if (!records[i].results.empty() || !records[i].chains.empty()) visit(i);
+  }
+  while (!path.empty()) {
+    const oci::CacheRecord& record = records[path.back()];
+    path.pop_back();
+    for (const auto& alternatives : record.inputs) {
+      for (const oci::CacheRecord::Input& input : alternatives) visit(input.link);
+    }
+  }
+  std::vector<std::size_t> places(records.size());
+  std::vector<oci::CacheRecord> kept;
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    places[i] = kept.size();
+    if (leads[i]) kept.push_back(std::move(records[i]));
+  }
+  for (oci::CacheRecord& record : kept) {
+    for (auto& alternatives : record.inputs) {
+      for (oci::CacheRecord::Input& input : alternatives) input.link = places[input.link];
+    }
+  }
+  records = std::move(kept);
+}
+
 }  // namespace
 
 Task<CollectedCache> collect_cache(std::vector<solve::KeyRecord> records, CacheScope scope,
@@ -178,7 +212,9 @@ std::string make_inline_cache(const CollectedCache& cache,
       }
     }
   }
-  return any ? oci::to_json(records) : std::string();
+  if (!any) return {};
+  drop_leading_nowhere(records);
+  return oci::to_json(records);
 }
 
 }  // namespace cobuild::ops

@@ -322,15 +322,21 @@ TEST(InlineCache, F10_77_OnlyWhatTheImageHas) {
                          {blob("b"), 0, std::nullopt},
                          {blob("other"), 0, std::nullopt},
                          {blob("b"), std::nullopt, std::nullopt}};
-  cache.config.records = {record("in order", {1}), record("elsewhere", {2}), record("alone", {3})};
+  cache.config.records = {record("nowhere", {2}), record("in order", {1}), record("elsewhere", {2}),
+                          record("alone", {3})};
+  cache.config.records[3].inputs = {{{std::nullopt, 2}}};
   std::string const text = ops::make_inline_cache(cache, {layer("a"), layer("b")});
   auto const records = oci::parse_cache_records(text, 2);
+  // What leads to no result would hide from BuildKit the one that another image of the index has.
   ASSERT_EQ(records.size(), 3U);
   ASSERT_EQ(records[0].results.size(), 1U);
   EXPECT_EQ(records[0].results[0].layer, 1U);
+  EXPECT_EQ(records[1].digest, cache.config.records[2].digest);
   EXPECT_TRUE(records[1].results.empty() && records[1].chains.empty());
   ASSERT_EQ(records[2].chains.size(), 1U);
   EXPECT_THAT(records[2].chains[0].layers, ElementsAre(1U));
+  ASSERT_EQ(records[2].inputs.size(), 1U);
+  EXPECT_EQ(records[2].inputs[0].at(0).link, 1U);
   EXPECT_EQ(ops::make_inline_cache(cache, {layer("c")}), "");
 }
 
