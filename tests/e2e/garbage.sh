@@ -117,6 +117,7 @@ export_forms
 blobs >"$WORK/blobs"
 ok build "$WORK/context-1" -o "type=oci,dest=$WORK/out.tar"
 [ "$(blobs | wc -l)" -gt "$(wc -l <"$WORK/blobs")" ] || fail "no blob was added"
+eventually is_idle  # Blobs go only when nobody else is there.
 ok cobuild prune -f description~=third-1
 blobs | cmp - "$WORK/blobs" || fail "other blobs than before"
 export_forms
