@@ -5,26 +5,13 @@
 #include "ops/layer_fetcher.hpp"
 #include "ops/remote_cache.hpp"
 #include "ops/sealer.hpp"
+#include "no_registry.hpp"
 #include "ops_fixture.hpp"
 
 namespace cobuild::ops {
 namespace {
 
 using testing::SizeIs;
-
-/// A registry that must not be asked.
-class NoRegistry final : public oci::ContentSource {
- public:
-  Task<std::optional<oci::ManifestContent>> fetch_manifest(oci::Reference) override {
-    throw Error(ErrorKind::kInternal, "the registry was asked");
-    co_return std::nullopt;
-  }
-  Task<void> fetch_blob(oci::Reference, oci::Descriptor, oci::BlobSink&,
-                        oci::ResumePoint) override {
-    throw Error(ErrorKind::kInternal, "the registry was asked");
-    co_return;
-  }
-};
 
 using CacheExport = test::OpsTest;
 
@@ -41,7 +28,7 @@ TEST_F(CacheExport, ResultsThatAreGoneAreLeftOut) {
   gone.layers = {here.layers[0], store::LayerId{12345}};
   std::vector<solve::KeyRecord> records{{Digest::of("source"), {}, std::nullopt, {}},
                                         record("gone", 0, gone), record("here", 1, here)};
-  NoRegistry registry;
+  test::NoRegistry registry;
   ContentSources sources{registry, {}, {}};
   LayerFetcher fetcher(process.loop().get_executor(), pool, process.store(), sources);
   Sealer sealer(pool, process.store(), fetcher);

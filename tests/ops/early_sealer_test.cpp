@@ -10,6 +10,7 @@
 #include "ops/file_op.hpp"
 #include "ops/made_on_scratch.hpp"
 #include "ops/result_chain.hpp"
+#include "no_registry.hpp"
 #include "ops_fixture.hpp"
 
 namespace cobuild::ops {
@@ -142,20 +143,6 @@ TEST(Pace, WhoIsWaitedForDoesNotNap) {
 
 // ---- sealing
 
-/// A registry that must not be asked.
-class NoRegistry final : public oci::ContentSource {
- public:
-  Task<std::optional<oci::ManifestContent>> fetch_manifest(oci::Reference) override {
-    throw Error(ErrorKind::kInternal, "the registry was asked");
-    co_return std::nullopt;
-  }
-  Task<void> fetch_blob(oci::Reference, oci::Descriptor, oci::BlobSink&,
-                        oci::ResumePoint) override {
-    throw Error(ErrorKind::kInternal, "the registry was asked");
-    co_return;
-  }
-};
-
 /// Keeps what was logged.
 class LoggingStep final : public solve::StepSink {
  public:
@@ -213,7 +200,7 @@ class EarlySealing : public test::OpsTest {
         ChainId(Digest::of(std::string_view("chain"))), std::move(attributes)));
   }
 
-  NoRegistry registry;
+  test::NoRegistry registry;
   ContentSources sources{registry, {}, {}};
   LayerFetcher fetcher{process.loop().get_executor(), pool, process.store(), sources};
   LoggingStep log;
